@@ -1,0 +1,105 @@
+"""The options of each flow: typed, frozen and closed. The command line, Prefect and the docs all read these."""
+
+import difflib
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from schemas.errors import ConfigError
+
+Algorithm = Literal["dqn", "ppo", "a2c"]
+Config = TypeVar("Config", bound="FlowConfig")
+
+
+class FlowConfig(BaseModel):
+    """Base of the options of a flow."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IngestConfig(FlowConfig):
+    """Read a Parquet or CSV file or an access log into `cache_metrics`."""
+
+    source: str = Field(description="file to read: .parquet, .csv, or an access log (Common or Combined, plain or .gz)")
+    map: dict[str, str] = Field(
+        default={}, description="where names differ, COLUMN=NAME_IN_FILE, e.g. cache_key=url timestamp=ts"
+    )
+
+
+class SimulateConfig(FlowConfig):
+    """Record simulated traffic of an energy data API into `cache_metrics`."""
+
+    requests: int = Field(default=100_000, ge=1, le=100_000_000, description="how many requests")
+    seed: int = Field(default=0, ge=0, description="the same seed gives the same traffic")
+
+
+class TrainConfig(FlowConfig):
+    """Learn what a cache should keep, judge it on later requests, export it and register it."""
+
+    source: str | None = Field(
+        default=None,
+        description="file to ingest and train on; 'none' = only what the table holds; "
+        "unset = the table, or simulated traffic when it is empty",
+    )
+    map: dict[str, str] = IngestConfig.model_fields["map"]
+    algorithm: Algorithm = Field(default="dqn", description="dqn, ppo or a2c")
+    decision: Literal["eviction"] = Field(default="eviction", description="what is learned: eviction")
+    cache_size: int | None = Field(default=None, ge=1, description="capacity in objects")
+    cache_bytes: int | None = Field(default=None, ge=1, description="capacity in bytes")
+    cache_fraction: float | None = Field(
+        default=None, gt=0, lt=1, description="capacity as a share of the distinct keys; 0.01 when no capacity is given"
+    )
+    timesteps: int = Field(default=300_000, ge=1, description="eviction decisions to learn from")
+    max_queries: int | None = Field(default=None, ge=1, description="rows to read, the newest ones; unset = all")
+    since: datetime | None = Field(default=None, description="first moment to read, ISO 8601; UTC unless it says else")
+    until: datetime | None = Field(default=None, description="moment to stop reading before, ISO 8601")
+    test_fraction: float = Field(default=0.4, ge=0.05, le=0.95, description="last share of the requests, held out")
+    feature_columns: tuple[str, ...] = Field(default=(), description="columns of the table to learn from as well")
+    cache_weights: dict[str, float] = Field(
+        default={}, description="what a hit is worth: COLUMN=WEIGHT, e.g. load_time_ms=1; unset = every hit counts 1"
+    )
+    batch_size: int | None = Field(
+        default=None, ge=2, description="transitions a gradient step; unset = the algorithm's"
+    )
+    learning_rate: float | None = Field(
+        default=None, gt=0, lt=1, description="first step size; unset = the algorithm's"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed and data give the same policy")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="cpu", description="where the network learns")
+
+    @model_validator(mode="after")
+    def _one_capacity(self) -> "TrainConfig":
+        given = [n for n in ("cache_size", "cache_bytes", "cache_fraction") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one capacity, not {' and '.join(given)}")
+        return self
+
+
+def parse(config: type[Config], options: dict[str, Any]) -> Config:
+    """Return `options` as a `config`.
+
+    Raises:
+        ConfigError: one line that names each wrong option, what it got and what it takes.
+    """
+    try:
+        return config(**options)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_sentence(config, dict(e)) for e in error.errors())) from None
+
+
+def _sentence(config: type[FlowConfig], error: dict[str, object]) -> str:
+    location = error["loc"]
+    name = ".".join(str(part) for part in location) if isinstance(location, tuple) else ""
+    if error["type"] == "extra_forbidden":
+        return f"unknown option {name}{nearest(name, list(config.model_fields))}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{name}: {message}, got {error['input']!r}" if name else message
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return "; did you mean ...?" with the known names closest to `name`, or a list of all when none is close."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    return f"; known: {', '.join(sorted(known))}" if known else ""

@@ -1,0 +1,51 @@
+"""The exceptions that a user may meet, each with the exit status of the command line.
+
+    ErsError                  1  the run failed
+    ├── InputError            2  bad usage or bad input
+    │   ├── ConfigError          an option or setting has a value that cannot be used
+    │   ├── SourceError          a file or a row of it cannot be read as requests
+    │   └── TraceError           the requests that were read cannot be trained on
+    ├── GateError             3  a check said no; nothing was registered
+    ├── BundleError           1  a bundle is incomplete, changed or does not do what its golden rows say
+    └── StorageError          1  a database or a registry cannot be reached or refuses the schema
+
+A message says what was wrong, where (row, column, option), and how to mend it, on one line.
+"""
+
+
+class ErsError(Exception):
+    """Base of every error that is meant for the user rather than for a developer."""
+
+    exit_status = 1
+
+
+class InputError(ErsError):
+    """Bad usage or bad input: nothing was written."""
+
+    exit_status = 2
+
+
+class ConfigError(InputError):
+    """An option or setting has a value that cannot be used."""
+
+
+class SourceError(InputError):
+    """A file, or a row of it, cannot be read as requests."""
+
+
+class TraceError(InputError):
+    """The requests that were read cannot be trained on."""
+
+
+class GateError(ErsError):
+    """A check said no; nothing was registered."""
+
+    exit_status = 3
+
+
+class BundleError(ErsError):
+    """A bundle is incomplete, changed, or does not do what its golden rows say."""
+
+
+class StorageError(ErsError):
+    """A database or a registry cannot be reached, or refuses the schema."""
