@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from schemas.errors import ConfigError
 
 Algorithm = Literal["dqn", "ppo", "a2c"]
+MAP_HELP = "where names differ, COLUMN=NAME_IN_FILE, e.g. key=url"
 Config = TypeVar("Config", bound="FlowConfig")
 
 
@@ -22,9 +23,7 @@ class IngestConfig(FlowConfig):
     """Read a Parquet or CSV file or an access log into `cache_metrics`."""
 
     source: str = Field(description="file to read: .parquet, .csv, or an access log (Common or Combined, plain or .gz)")
-    map: dict[str, str] = Field(
-        default={}, description="where names differ, COLUMN=NAME_IN_FILE, e.g. cache_key=url timestamp=ts"
-    )
+    map: dict[str, str] = Field(default={}, description=MAP_HELP)
 
 
 class SimulateConfig(FlowConfig):
@@ -42,7 +41,7 @@ class TrainConfig(FlowConfig):
         description="file to ingest and train on; 'none' = only what the table holds; "
         "unset = the table, or simulated traffic when it is empty",
     )
-    map: dict[str, str] = IngestConfig.model_fields["map"]
+    map: dict[str, str] = Field(default={}, description=MAP_HELP)
     algorithm: Algorithm = Field(default="dqn", description="dqn, ppo or a2c")
     decision: Literal["eviction"] = Field(default="eviction", description="what is learned: eviction")
     cache_size: int | None = Field(default=None, ge=1, description="capacity in objects")
