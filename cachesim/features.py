@@ -1,0 +1,259 @@
+"""What a policy may know of an object: the features, their transforms, and the kernels that compute both.
+
+The features of a candidate are written raw (requests, bytes, milliseconds) by `observe`; `transform` turns them into
+the numbers that the network sees. Training, evaluation and service all call these two.
+
+Time is counted in requests. What depends on the stream of requests alone is computed once, as one history row a
+request, by `request_history`; what depends on the moment of the decision is added by `observe`.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from cachesim.lists import empty_links, oldest, push, unlink
+from schemas.trace import Trace
+
+Float32Array = NDArray[np.float32]
+
+GAPS = 4
+HALF_LIVES_PER_CAPACITY = (0.25, 2.0, 16.0, 128.0)
+ENDPOINT_STEP = 1 / 256  # weight of the newest request in an endpoint's moving averages
+HIT_STEP = 1 / 1024  # weight of the newest request in the cache's moving hit ratio
+SMALLEST_COUNT = 2.0**-16
+STANDARD_LIMIT = 8.0  # standardised values are clipped to +-8
+
+LOG2_1P, LOG2, IDENTITY, SYMLOG2, RAW = range(5)  # codes of the transforms below
+TRANSFORMS = {
+    LOG2_1P: "log2(1 + x); x < 0 means missing and gives `missing_value`",
+    LOG2: "log2(max(x, 2^-16))",
+    IDENTITY: "x",
+    SYMLOG2: "sign(x) * log2(1 + |x|)",
+}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One input of the network.
+
+    Attributes:
+        name: unique within a policy.
+        unit: of the raw value.
+        definition: enough to compute the raw value elsewhere.
+        transform: a code of `TRANSFORMS`.
+    """
+
+    name: str
+    unit: str
+    definition: str
+    transform: int
+
+
+_MISSING_GAP = "; -1 when there is none in the bounded history"
+FEATURES = (
+    Feature("age", "requests", "requests to this cache since the object's last one; 0 for the incoming one", LOG2_1P),
+    Feature("time_in_cache", "requests", "requests since the object was admitted; 0 for the incoming one", LOG2_1P),
+    Feature("cache_hit_ratio", "1", f"moving average of hits (1) and misses (0), newest weighs {HIT_STEP}", IDENTITY),
+    *(
+        Feature(f"gap_{i}", "requests", f"requests between the object's {i}. and {i + 1}. last ones{_MISSING_GAP}", LOG2_1P)
+        for i in range(1, GAPS + 1)
+    ),
+    *(
+        Feature(
+            f"count_{share:g}c",
+            "requests",
+            f"sum over the object's requests of 2^(-age / ({share:g} * capacity in objects))",
+            LOG2,
+        )
+        for share in HALF_LIVES_PER_CAPACITY
+    ),
+    Feature("size_bytes", "bytes", "size at the object's last request", LOG2_1P),
+    Feature("load_time_ms", "ms", "load time at the object's last request; the training mean when unknown", LOG2_1P),
+    Feature(
+        "endpoint_log2_gap",
+        "log2(requests)",
+        f"moving average over the endpoint's requests of log2(1 + gap_1), newest weighs {ENDPOINT_STEP}",
+        IDENTITY,
+    ),
+    Feature(
+        "endpoint_new_share",
+        "1",
+        f"moving share of the endpoint's requests whose key has no history, newest weighs {ENDPOINT_STEP}",
+        IDENTITY,
+    ),
+)
+
+MOMENT_FEATURES = 3  # the first ones depend on the moment; the others come from the history row
+COUNTS_AT = GAPS  # position of the first decayed count in a history row
+HISTORY_WIDTH = len(FEATURES) - MOMENT_FEATURES
+
+
+def feature_table(column_names: tuple[str, ...]) -> tuple[Feature, ...]:
+    """Return the features of a policy that also uses the given columns, in the order the network sees them."""
+    columns = (
+        Feature(name, "as recorded", f"{name} at the object's last request; the training mean when missing", SYMLOG2)
+        for name in column_names
+    )
+    return (*FEATURES, *columns)
+
+
+class Normaliser(NamedTuple):
+    """How raw features become the numbers that the network sees: transform, then (y - mean) / deviation.
+
+    Attributes:
+        transform: int64 (f,), codes of `TRANSFORMS`, or `RAW` to leave a feature as it is.
+        missing_value: float32 (f,), the transformed value of a missing one.
+        mean: float32 (f,), of the transformed values on the training span.
+        deviation: float32 (f,), > 0, likewise.
+    """
+
+    transform: NDArray[np.int64]
+    missing_value: Float32Array
+    mean: Float32Array
+    deviation: Float32Array
+
+
+def raw_normaliser(n_features: int) -> Normaliser:
+    """Return the normaliser that changes nothing."""
+    zeros = np.zeros(n_features, np.float32)
+    return Normaliser(np.full(n_features, RAW), zeros, zeros, np.ones(n_features, np.float32))
+
+
+def fit_normaliser(raw: Float32Array, column_names: tuple[str, ...], capacity_objects: float) -> Normaliser:
+    """Fit mean and deviation to raw feature rows of the training span.
+
+    Args:
+        raw: shape (rows, f), raw features.
+        column_names: the feature columns behind the built-in features.
+        capacity_objects: cache capacity in objects; a missing gap counts as 64 capacities.
+    """
+    table = feature_table(column_names)
+    width = len(table)
+    kinds = np.array([feature.transform for feature in table], np.int64)
+    missing = np.full(width, np.log2(1 + 64 * capacity_objects), np.float32)
+    unscaled = Normaliser(kinds, missing, np.zeros(width, np.float32), np.ones(width, np.float32))
+    values = np.array(raw, np.float32)
+    _transform_rows(values, unscaled)
+    deviation = values.std(axis=0, dtype=np.float64)
+    deviation[deviation < 1e-6] = 1.0
+    return unscaled._replace(
+        mean=values.mean(axis=0, dtype=np.float64).astype(np.float32), deviation=deviation.astype(np.float32)
+    )
+
+
+def request_history(
+    trace: Trace, training: int, capacity_objects: float, history_keys: int
+) -> Float32Array:
+    """Return the history row of each request: what is known of its object just after it, from the past alone.
+
+    Keys are remembered in a list of the `history_keys` most recently requested ones, so memory is bounded; a key that
+    fell out of it starts anew.
+
+    Args:
+        trace: the requests.
+        training: length of the training span, whose means stand in for missing load times and column values.
+        capacity_objects: cache capacity in objects, the unit of the half-lives.
+        history_keys: how many keys are remembered, >= 1.
+
+    Returns:
+        float32 (n, HISTORY_WIDTH + m): gaps 1 to 4, decayed counts, size, load time, endpoint averages, the m columns.
+    """
+    rows = np.empty((len(trace), HISTORY_WIDTH + len(trace.column_names)), np.float32)
+    rows[:, GAPS + len(HALF_LIVES_PER_CAPACITY)] = trace.size_bytes
+    rows[:, GAPS + len(HALF_LIVES_PER_CAPACITY) + 1] = _fill_missing(trace.load_time_ms, training)
+    for i in range(len(trace.column_names)):
+        rows[:, HISTORY_WIDTH + i] = _fill_missing(trace.columns[:, i], training)
+    half_lives = np.array(HALF_LIVES_PER_CAPACITY) * capacity_objects
+    remembered = empty_links(trace.n_keys, 1)
+    _follow_stream(
+        trace.key, trace.endpoint, len(trace.endpoint_names), remembered, half_lives, history_keys, capacity_objects, rows
+    )
+    return rows
+
+
+def _fill_missing(values: Float32Array, training: int) -> Float32Array:
+    known = values[:training][~np.isnan(values[:training])]
+    return np.nan_to_num(values, nan=float(known.mean(dtype=np.float64)) if known.size else 0.0)
+
+
+@njit(cache=True)
+def _follow_stream(  # type: ignore[no-untyped-def]
+    keys, endpoints, n_endpoints, remembered, half_lives, history_keys, capacity_objects, rows
+):
+    n_counts = half_lives.size
+    n_keys = remembered.older.size - 1  # also the head of the list of remembered keys
+    n_remembered = 0
+    last = np.full(n_keys, -1, np.int64)
+    gaps = np.empty((n_keys, GAPS), np.float32)
+    counts = np.empty((n_keys, n_counts), np.float32)
+    endpoint_gap = np.full(n_endpoints, np.log2(1 + capacity_objects))
+    endpoint_new = np.full(n_endpoints, 0.5)
+    for t in range(keys.size):
+        key = keys[t]
+        endpoint = endpoints[t]
+        known = last[key] >= 0
+        if known:
+            gap = t - last[key]
+            for g in range(GAPS - 1, 0, -1):
+                gaps[key, g] = gaps[key, g - 1]
+            gaps[key, 0] = gap
+            for c in range(n_counts):
+                counts[key, c] = 1 + counts[key, c] * 2.0 ** (-gap / half_lives[c])
+            endpoint_gap[endpoint] += ENDPOINT_STEP * (np.log2(1.0 + gap) - endpoint_gap[endpoint])
+            unlink(remembered, key)
+        else:
+            gaps[key, :] = -1
+            counts[key, :] = 1
+            n_remembered += 1
+        endpoint_new[endpoint] += ENDPOINT_STEP * ((not known) - endpoint_new[endpoint])
+        last[key] = t
+        push(remembered, n_keys, key)
+        if n_remembered > history_keys:
+            forgotten = oldest(remembered, n_keys)
+            unlink(remembered, forgotten)
+            last[forgotten] = -1
+            n_remembered -= 1
+        rows[t, :GAPS] = gaps[key]
+        rows[t, COUNTS_AT : COUNTS_AT + n_counts] = counts[key]
+        rows[t, HISTORY_WIDTH - 2] = endpoint_gap[endpoint]
+        rows[t, HISTORY_WIDTH - 1] = endpoint_new[endpoint]
+
+
+@njit(cache=True)
+def observe(history, age, time_in_cache, hit_ratio, half_lives, out):  # type: ignore[no-untyped-def]
+    """Write the raw features of one candidate to `out` (f,), from its history row and the moment."""
+    out[0] = age
+    out[1] = time_in_cache
+    out[2] = hit_ratio
+    out[MOMENT_FEATURES:] = history
+    for c in range(half_lives.size):
+        out[MOMENT_FEATURES + COUNTS_AT + c] *= 2.0 ** (-age / half_lives[c])
+
+
+@njit(cache=True)
+def transform(values, normaliser):  # type: ignore[no-untyped-def]
+    """Turn the raw features `values` (f,) of one candidate, in place, into what the network sees."""
+    for i in range(values.size):
+        x = values[i]
+        kind = normaliser.transform[i]
+        if kind == RAW:
+            continue
+        if kind == LOG2_1P:
+            y = np.log2(np.float32(1) + x) if x >= 0 else normaliser.missing_value[i]
+        elif kind == LOG2:
+            y = np.log2(max(x, np.float32(SMALLEST_COUNT)))
+        elif kind == SYMLOG2:
+            y = np.sign(x) * np.log2(np.float32(1) + abs(x))
+        else:
+            y = x
+        y = (y - normaliser.mean[i]) / normaliser.deviation[i]
+        values[i] = min(max(y, np.float32(-STANDARD_LIMIT)), np.float32(STANDARD_LIMIT))
+
+
+@njit(cache=True)
+def _transform_rows(rows, normaliser):  # type: ignore[no-untyped-def]
+    for row in rows:
+        transform(row, normaliser)

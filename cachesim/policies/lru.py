@@ -1,0 +1,50 @@
+"""LRU: evict the object whose last request is longest ago.
+
+Mattson, Gecsei, Slutz, Traiger: Evaluation techniques for storage hierarchies. IBM Systems Journal 9 (2), 1970.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from cachesim.lists import Links, empty_links, oldest, push, unlink
+from cachesim.policies.ledger import Ledger, admissible, admit, empty_ledger, evict, hits, is_full
+
+
+class State(NamedTuple):
+    """The ledger, and the residents in order of their last requests."""
+
+    ledger: Ledger
+    recency: Links
+
+
+def start(n_keys: int, limit: int) -> State:
+    """Return an empty cache."""
+    return State(empty_ledger(n_keys, limit), empty_links(n_keys, 1))
+
+
+@njit(cache=True)
+def access(state: State, key: int, charge: int) -> bool:
+    """Serve one request and return whether it hit."""
+    head = state.ledger.charge.size
+    if hits(state.ledger, key):
+        unlink(state.recency, key)
+        push(state.recency, head, key)
+        return True
+    if admissible(state.ledger, charge):
+        while is_full(state.ledger, charge):
+            victim = oldest(state.recency, head)
+            unlink(state.recency, victim)
+            evict(state.ledger, victim)
+        push(state.recency, head, key)
+        admit(state.ledger, key, charge)
+    return False
+
+
+@njit(cache=True)
+def replay(state: State, keys: NDArray[np.int64], charges: NDArray[np.int64], hit: NDArray[np.bool_]) -> None:
+    """Serve requests in order; write to `hit` which ones hit."""
+    for i in range(keys.size):
+        hit[i] = access(state, keys[i], charges[i])

@@ -1,0 +1,202 @@
+"""Decisions to learn from: a batch of caches on recorded requests, with rewards from the known future of the span.
+
+The worth of keeping object i at time t is c_i = w_i * exp(-d_i / horizon), where d_i is the distance to its next
+request inside the span (c_i = 0 when there is none) and w_i what a hit on it is worth, per unit of capacity. Labels
+near the end of the span would be censored, so decisions stop two horizons before it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from cachesim.capacity import Capacity
+from cachesim.features import MOMENT_FEATURES, Float32Array, raw_normaliser
+from cachesim.oracle import NEVER, next_request
+from cachesim.sampled import (
+    INCOMING,
+    Caches,
+    Scorer,
+    Stream,
+    advance,
+    create_caches,
+    observe_candidates,
+    replay_until,
+    resolve,
+    sample,
+)
+from schemas.errors import GateError
+from schemas.trace import FloatArray, IntArray, Trace
+
+HORIZON_PER_EVICTION_AGE = 0.3  # horizon = 0.3 * mean age at eviction under LRU
+CENSORED_HORIZONS = 2.0
+
+
+class Oracle(NamedTuple):
+    """What the recorded span knows of its own future.
+
+    Attributes:
+        next_request: int64 (n,), position of the next request of the same key inside the span, or `NEVER`.
+        worth: float64 (n,), what a hit on the object is worth per unit of capacity.
+        horizon: requests, > 0.
+        end: decisions are made before this position.
+    """
+
+    next_request: IntArray
+    worth: FloatArray
+    horizon: float
+    end: int
+
+
+def build_oracle(span: Trace, capacity: Capacity, values: FloatArray, eviction_age_requests: float) -> Oracle:
+    """Look into the future of the training span, and of nothing else.
+
+    Args:
+        span: the training span.
+        capacity: of the cache.
+        values: shape (n,), what a hit on each request is worth.
+        eviction_age_requests: mean age at eviction under LRU on this span.
+    """
+    charges = capacity.charges(span)
+    worth = values * (charges.mean() / charges)
+    horizon = HORIZON_PER_EVICTION_AGE * eviction_age_requests
+    end = max(len(span) - int(CENSORED_HORIZONS * horizon), len(span) // 2)
+    return Oracle(next_request(span.key, span.n_keys), worth, horizon, end)
+
+
+@njit(cache=True)
+def _copy_cache(source, a, target, b):  # type: ignore[no-untyped-def]
+    n = source.residents[a]
+    target.slot_of[b] = source.slot_of[a]
+    target.key[b, :n] = source.key[a, :n]
+    target.last[b, :n] = source.last[a, :n]
+    target.admitted[b, :n] = source.admitted[a, :n]
+    target.charge[b, :n] = source.charge[a, :n]
+    target.history[b, :n] = source.history[a, :n]
+    target.residents[b] = n
+    target.used[b] = source.used[a]
+    target.position[b] = source.position[a]
+    target.hit_ratio[b] = source.hit_ratio[a]
+    target.counts[b] = source.counts[a]
+
+
+@njit(cache=True)
+def _judge(caches, b, stream, oracle, candidates, worths):  # type: ignore[no-untyped-def]
+    t = caches.position[b]
+    for j in range(candidates.size):
+        at = t if candidates[j] == INCOMING else caches.last[b, candidates[j]]
+        following = oracle.next_request[at]
+        worths[j] = 0.0 if following == NEVER else oracle.worth[at] * np.exp((t - following) / oracle.horizon)
+
+
+@njit(cache=True)
+def _present(caches, b, stream, oracle, candidates, worths, normaliser, rows):  # type: ignore[no-untyped-def]
+    sample(caches, b, candidates)
+    _judge(caches, b, stream, oracle, candidates, worths)
+    observe_candidates(caches, b, stream, candidates, normaliser, rows)
+
+
+@njit(cache=True)
+def _present_all(caches, stream, oracle, normaliser, candidates, worths, rows):  # type: ignore[no-untyped-def]
+    for b in range(candidates.shape[0]):
+        _present(caches, b, stream, oracle, candidates[b], worths[b], normaliser, rows[b])
+
+
+@njit(cache=True)
+def _step_all(caches, stream, oracle, starts, start_of, actions, candidates, unmarked, done):  # type: ignore[no-untyped-def]
+    for b in range(actions.size):
+        resolve(caches, b, stream, candidates[b, actions[b]])
+        done[b] = not advance(caches, b, stream, oracle.end, unmarked)
+        if done[b]:
+            _copy_cache(starts, start_of[b], caches, b)
+
+
+@njit(cache=True)
+def _collect_starts(cache, stream, oracle, scorer, n_candidates, positions, starts, hit):  # type: ignore[no-untyped-def]
+    """Replay the span once, copying the cache at the first decision from each position on; return how many."""
+    found = 0
+    for position in positions:
+        replay_until(cache, 0, stream, position, scorer, n_candidates, hit)
+        if advance(cache, 0, stream, oracle.end, hit):
+            _copy_cache(cache, 0, starts, found)
+            found += 1
+    replay_until(cache, 0, stream, stream.key.size, scorer, n_candidates, hit)
+    return found
+
+
+def oldest_first(n_features: int) -> Scorer:
+    """Return the scorer that drops the candidate of the greatest age: sampled LRU, where learning starts from."""
+    first, second, last = np.zeros((n_features, 1)), np.ones((1, 1)), np.ones(1)
+    first[0] = 1  # the age
+    arrays = (a.astype(np.float32) for a in (first, np.zeros(1), second, np.zeros(1), last, np.zeros(1)))
+    return Scorer(raw_normaliser(n_features), *arrays)
+
+
+class Decisions:
+    """A batch of caches that wait for decisions on the training span.
+
+    Attributes:
+        rows: float32 (batch, k, f), features of the candidates, transformed by the normaliser.
+        worths: float64 (batch, k), what keeping each candidate is worth.
+    """
+
+    def __init__(self, stream: Stream, oracle: Oracle, n_keys: int, *, batch: int, candidates: int, seed: int) -> None:
+        self.stream, self.oracle, self.n_keys = stream, oracle, n_keys
+        self.n_features = stream.history.shape[1] + MOMENT_FEATURES
+        self.normaliser = raw_normaliser(self.n_features)
+        self.rows = np.zeros((batch, candidates, self.n_features), np.float32)
+        self.worths = np.zeros((batch, candidates))
+        self._candidates = np.zeros((batch, candidates), np.int64)
+        self._done = np.zeros(batch, np.bool_)
+        self._caches = create_caches(stream, n_keys, batch, seed)
+        self._starts = create_caches(stream, n_keys, batch, seed)
+        self._unmarked = np.empty(0, np.bool_)
+        self._n_starts = 0
+        self._rng = np.random.default_rng(seed)
+
+    def resync(self, scorer: Scorer) -> float:
+        """Replay the span with `scorer` in charge and take the states it meets as the new starting points.
+
+        Returns:
+            hit ratio of that replay, in [0, 1].
+
+        Raises:
+            GateError: the span has no decision to learn from.
+        """
+        batch = self._done.size
+        hit = np.zeros(self.stream.key.size, np.bool_)
+        cache = create_caches(self.stream, self.n_keys, 1, int(self._rng.integers(2**31)))
+        positions = np.sort(self._rng.integers(0, self.oracle.end, batch))
+        self._n_starts = _collect_starts(
+            cache, self.stream, self.oracle, scorer, self.rows.shape[1], positions, self._starts, hit
+        )
+        if self._n_starts == 0:
+            raise GateError("the cache holds everything that the training span requests: there is nothing to evict")
+        return float(hit.mean())
+
+    def reset(self) -> Float32Array:
+        """Put every cache at one of the starting points and return the first observations, `rows`."""
+        for b in range(self._done.size):
+            _copy_cache(self._starts, b % self._n_starts, self._caches, b)
+        self._present()
+        return self.rows
+
+    def step(self, actions: IntArray) -> NDArray[np.bool_]:
+        """Drop candidate `actions[b]` of each cache b and go on to the next decisions.
+
+        Returns:
+            bool (batch,), which caches reached the end of the span and were put back to a starting point.
+        """
+        start_of = self._rng.integers(0, self._n_starts, self._done.size)
+        _step_all(
+            self._caches, self.stream, self.oracle, self._starts, start_of, actions, self._candidates,
+            self._unmarked, self._done,
+        )
+        self._present()
+        return self._done
+
+    def _present(self) -> None:
+        _present_all(
+            self._caches, self.stream, self.oracle, self.normaliser, self._candidates, self.worths, self.rows
+        )

@@ -1,0 +1,66 @@
+"""The network: one scorer that is shared by all candidates, and the exported policy around it."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from cachesim import features
+from cachesim.features import Normaliser
+from cachesim.sampled import Scorer
+
+HIDDEN = 32
+
+
+class ScorerNet(nn.Module):
+    """Scores each candidate alone: f -> 32 -> 32 -> 1 with ReLU.
+
+    Takes float32 (..., f), transformed features; returns float32 (...), the higher the sooner dropped.
+    """
+
+    def __init__(self, n_features: int, hidden: int = HIDDEN) -> None:
+        super().__init__()
+        self.first = nn.Linear(n_features, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.last = nn.Linear(hidden, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.first(x))  # (..., hidden)
+        x = torch.relu(self.second(x))  # (..., hidden)
+        return self.last(x).squeeze(-1)  # (...)
+
+    def compiled(self, normaliser: Normaliser) -> Scorer:
+        """Return a copy of the weights for the compiled replay."""
+
+        def array(parameter: torch.Tensor) -> np.ndarray:
+            return np.ascontiguousarray(parameter.detach().cpu().numpy().T.astype(np.float32))
+
+        layers = [array(p) for layer in (self.first, self.second) for p in (layer.weight, layer.bias)]
+        return Scorer(normaliser, *layers, array(self.last.weight)[:, 0].copy(), array(self.last.bias))
+
+
+class ExportedPolicy(nn.Module):
+    """The scorer with transform and standardisation inside: raw features float32 (n, f) -> scores float32 (n,).
+
+    The candidate with the highest score is dropped. Plain operators only, so that old runtimes load it.
+    """
+
+    def __init__(self, net: ScorerNet, normaliser: Normaliser) -> None:
+        super().__init__()
+        self.net = net
+        kinds = torch.from_numpy(normaliser.transform)
+        self.register_buffer("is_log2_1p", kinds == features.LOG2_1P)
+        self.register_buffer("is_log2", kinds == features.LOG2)
+        self.register_buffer("is_symlog2", kinds == features.SYMLOG2)
+        self.register_buffer("missing_value", torch.from_numpy(normaliser.missing_value))
+        self.register_buffer("mean", torch.from_numpy(normaliser.mean))
+        self.register_buffer("deviation", torch.from_numpy(normaliser.deviation))
+
+    def forward(self, raw: torch.Tensor) -> torch.Tensor:
+        log2_1p = torch.where(raw >= 0, torch.log2(1 + torch.clamp(raw, min=0.0)), self.missing_value)  # (n, f)
+        log2 = torch.log2(torch.clamp(raw, min=2.0**-16))
+        symlog2 = torch.sign(raw) * torch.log2(1 + torch.abs(raw))
+        y = torch.where(self.is_log2_1p, log2_1p, raw)
+        y = torch.where(self.is_log2, log2, y)
+        y = torch.where(self.is_symlog2, symlog2, y)
+        y = torch.clamp((y - self.mean) / self.deviation, -8.0, 8.0)
+        return self.net(y)
