@@ -44,46 +44,34 @@ class Feature:
         unit: of the raw value.
         definition: enough to compute the raw value elsewhere.
         transform: a code of `TRANSFORMS`.
+        low: smallest raw value.
+        high: largest raw value.
     """
 
     name: str
     unit: str
     definition: str
     transform: int
+    low: float = 0.0
+    high: float = np.inf
 
 
-_MISSING_GAP = "; -1 when there is none in the bounded history"
+_GAP = "requests between the object's {}. and {}. last ones; -1 when there is none in the bounded history"
+_COUNT = "sum over the object's requests of 2^(-age / ({:g} * capacity in objects))"
+_HITS = f"moving average of hits (1) and misses (0), the newest weighs {HIT_STEP}"
+_ENDPOINT_GAP = f"moving average over the endpoint's requests of log2(1 + gap_1), the newest weighs {ENDPOINT_STEP}"
+_ENDPOINT_NEW = f"moving share of the endpoint's requests whose key has no history, the newest weighs {ENDPOINT_STEP}"
+
 FEATURES = (
     Feature("age", "requests", "requests to this cache since the object's last one; 0 for the incoming one", LOG2_1P),
     Feature("time_in_cache", "requests", "requests since the object was admitted; 0 for the incoming one", LOG2_1P),
-    Feature("cache_hit_ratio", "1", f"moving average of hits (1) and misses (0), newest weighs {HIT_STEP}", IDENTITY),
-    *(
-        Feature(f"gap_{i}", "requests", f"requests between the object's {i}. and {i + 1}. last ones{_MISSING_GAP}", LOG2_1P)
-        for i in range(1, GAPS + 1)
-    ),
-    *(
-        Feature(
-            f"count_{share:g}c",
-            "requests",
-            f"sum over the object's requests of 2^(-age / ({share:g} * capacity in objects))",
-            LOG2,
-        )
-        for share in HALF_LIVES_PER_CAPACITY
-    ),
+    Feature("cache_hit_ratio", "1", _HITS, IDENTITY, high=1.0),
+    *(Feature(f"gap_{i}", "requests", _GAP.format(i, i + 1), LOG2_1P, low=-1.0) for i in range(1, GAPS + 1)),
+    *(Feature(f"count_{c:g}c", "requests", _COUNT.format(c), LOG2) for c in HALF_LIVES_PER_CAPACITY),
     Feature("size_bytes", "bytes", "size at the object's last request", LOG2_1P),
     Feature("load_time_ms", "ms", "load time at the object's last request; the training mean when unknown", LOG2_1P),
-    Feature(
-        "endpoint_log2_gap",
-        "log2(requests)",
-        f"moving average over the endpoint's requests of log2(1 + gap_1), newest weighs {ENDPOINT_STEP}",
-        IDENTITY,
-    ),
-    Feature(
-        "endpoint_new_share",
-        "1",
-        f"moving share of the endpoint's requests whose key has no history, newest weighs {ENDPOINT_STEP}",
-        IDENTITY,
-    ),
+    Feature("endpoint_log2_gap", "log2(requests)", _ENDPOINT_GAP, IDENTITY),
+    Feature("endpoint_new_share", "1", _ENDPOINT_NEW, IDENTITY, high=1.0),
 )
 
 MOMENT_FEATURES = 3  # the first ones depend on the moment; the others come from the history row
@@ -93,11 +81,11 @@ HISTORY_WIDTH = len(FEATURES) - MOMENT_FEATURES
 
 def feature_table(column_names: tuple[str, ...]) -> tuple[Feature, ...]:
     """Return the features of a policy that also uses the given columns, in the order the network sees them."""
-    columns = (
-        Feature(name, "as recorded", f"{name} at the object's last request; the training mean when missing", SYMLOG2)
-        for name in column_names
+    text = "{} at the object's last request; the training mean when missing"
+    return (
+        *FEATURES,
+        *(Feature(name, "as recorded", text.format(name), SYMLOG2, low=-np.inf) for name in column_names),
     )
-    return (*FEATURES, *columns)
 
 
 class Normaliser(NamedTuple):
@@ -144,9 +132,7 @@ def fit_normaliser(raw: Float32Array, column_names: tuple[str, ...], capacity_ob
     )
 
 
-def request_history(
-    trace: Trace, training: int, capacity_objects: float, history_keys: int
-) -> Float32Array:
+def request_history(trace: Trace, training: int, capacity_objects: float, history_keys: int) -> Float32Array:
     """Return the history row of each request: what is known of its object just after it, from the past alone.
 
     Keys are remembered in a list of the `history_keys` most recently requested ones, so memory is bounded; a key that
@@ -169,7 +155,14 @@ def request_history(
     half_lives = np.array(HALF_LIVES_PER_CAPACITY) * capacity_objects
     remembered = empty_links(trace.n_keys, 1)
     _follow_stream(
-        trace.key, trace.endpoint, len(trace.endpoint_names), remembered, half_lives, history_keys, capacity_objects, rows
+        trace.key,
+        trace.endpoint,
+        len(trace.endpoint_names),
+        remembered,
+        half_lives,
+        history_keys,
+        capacity_objects,
+        rows,
     )
     return rows
 

@@ -1,14 +1,16 @@
 """Doubly linked lists threaded through arrays: every operation is O(1) and allocates nothing.
 
-A node is an object code in [0, n_keys); after them come the heads, one a list. A list is a circle through its head, so that
-no operation has a special case: behind the head comes the newest node, before it the oldest. A node is in one list at most.
+A node is an object code in [0, n_keys); after them come the heads, one a list. A list is a circle through its head, so
+that no operation has a special case: behind the head comes the newest node, before it the oldest. A node is in one
+list at most.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from cachesim.compiled import kernel
 
 
 class Links(NamedTuple):
@@ -24,7 +26,7 @@ def empty_links(n_nodes: int, n_lists: int) -> Links:
     return Links(older=itself, newer=itself.copy())
 
 
-@njit(cache=True)
+@kernel
 def push(links: Links, head: int, node: int) -> None:
     """Make `node`, which is in no list, the newest of the list at `head`."""
     second = links.older[head]
@@ -34,7 +36,7 @@ def push(links: Links, head: int, node: int) -> None:
     links.newer[second] = node
 
 
-@njit(cache=True)
+@kernel
 def unlink(links: Links, node: int) -> None:
     """Take `node` out of the list that it is in."""
     older, newer = links.older[node], links.newer[node]
@@ -42,7 +44,7 @@ def unlink(links: Links, node: int) -> None:
     links.newer[older] = newer
 
 
-@njit(cache=True)
+@kernel
 def oldest(links: Links, head: int) -> int:
     """Return the oldest node of the list at `head`, or `head` itself when the list is empty."""
-    return links.newer[head]
+    return int(links.newer[head])

@@ -16,12 +16,12 @@ from cachesim.features import MOMENT_FEATURES, Float32Array, raw_normaliser
 from cachesim.oracle import NEVER, next_request
 from cachesim.sampled import (
     INCOMING,
-    Caches,
     Scorer,
     Stream,
     advance,
     create_caches,
     observe_candidates,
+    random_states,
     replay_until,
     resolve,
     sample,
@@ -63,6 +63,11 @@ def build_oracle(span: Trace, capacity: Capacity, values: FloatArray, eviction_a
     horizon = HORIZON_PER_EVICTION_AGE * eviction_age_requests
     end = max(len(span) - int(CENSORED_HORIZONS * horizon), len(span) // 2)
     return Oracle(next_request(span.key, span.n_keys), worth, horizon, end)
+
+
+def blind_oracle(requests: int) -> Oracle:
+    """Return an oracle that knows no future: no object is worth anything, and decisions go on to the end."""
+    return Oracle(np.full(requests, NEVER), np.zeros(requests), 1.0, requests)
 
 
 @njit(cache=True)
@@ -155,6 +160,21 @@ class Decisions:
         self._n_starts = 0
         self._rng = np.random.default_rng(seed)
 
+    def start_empty(self) -> None:
+        """Take the empty cache at the beginning of the span as the only starting point.
+
+        Raises:
+            GateError: the span has no decision to learn from.
+        """
+        self._starts = create_caches(self.stream, self.n_keys, 1, 0)
+        self._n_starts = int(advance(self._starts, 0, self.stream, self.oracle.end, self._unmarked))
+        self._require_starts()
+
+    def reseed(self, seed: int) -> None:
+        """Restart the sampling of candidates and starting points from `seed`."""
+        self._rng = np.random.default_rng(seed)
+        self._caches.random[:] = random_states(seed, self._done.size)
+
     def resync(self, scorer: Scorer) -> float:
         """Replay the span with `scorer` in charge and take the states it meets as the new starting points.
 
@@ -171,9 +191,14 @@ class Decisions:
         self._n_starts = _collect_starts(
             cache, self.stream, self.oracle, scorer, self.rows.shape[1], positions, self._starts, hit
         )
-        if self._n_starts == 0:
-            raise GateError("the cache holds everything that the training span requests: there is nothing to evict")
+        self._require_starts()
         return float(hit.mean())
+
+    def _require_starts(self) -> None:
+        if self._n_starts == 0:
+            raise GateError(
+                "the cache holds all that the training span requests: nothing can be learned; give a smaller capacity"
+            )
 
     def reset(self) -> Float32Array:
         """Put every cache at one of the starting points and return the first observations, `rows`."""
@@ -190,13 +215,18 @@ class Decisions:
         """
         start_of = self._rng.integers(0, self._n_starts, self._done.size)
         _step_all(
-            self._caches, self.stream, self.oracle, self._starts, start_of, actions, self._candidates,
-            self._unmarked, self._done,
+            self._caches,
+            self.stream,
+            self.oracle,
+            self._starts,
+            start_of,
+            actions,
+            self._candidates,
+            self._unmarked,
+            self._done,
         )
         self._present()
         return self._done
 
     def _present(self) -> None:
-        _present_all(
-            self._caches, self.stream, self.oracle, self.normaliser, self._candidates, self.worths, self.rows
-        )
+        _present_all(self._caches, self.stream, self.oracle, self.normaliser, self._candidates, self.worths, self.rows)

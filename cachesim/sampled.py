@@ -12,7 +12,6 @@ Source of the formulation: sampled eviction as in LRB (Song et al., NSDI 2020) a
 al., USENIX ATC 2017); here the incoming object is a candidate too, so that refusing it is one of the choices.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +22,6 @@ from cachesim.capacity import Capacity
 from cachesim.features import (
     HALF_LIVES_PER_CAPACITY,
     HIT_STEP,
-    MOMENT_FEATURES,
     Float32Array,
     Normaliser,
     observe,
@@ -115,9 +113,14 @@ def create_caches(stream: Stream, n_keys: int, batch: int, seed: int) -> Caches:
         used=per_cache.copy(),
         position=per_cache.copy(),
         hit_ratio=np.zeros(batch),
-        random=np.random.SeedSequence(seed).generate_state(batch, np.uint64) | np.uint64(1),
+        random=random_states(seed, batch),
         counts=np.zeros((batch, 3), np.int64),
     )
+
+
+def random_states(seed: int, batch: int) -> NDArray[np.uint64]:
+    """Return one state a cache of the generator that samples candidates, none of them 0."""
+    return np.random.SeedSequence(seed).generate_state(batch, np.uint64) | np.uint64(1)
 
 
 def _most_residents(stream: Stream, n_keys: int) -> int:
@@ -252,6 +255,17 @@ def score(scorer, rows, hidden, scores):  # type: ignore[no-untyped-def]
         for i in range(width):
             total += max(hidden[1, i], np.float32(0)) * scorer.last[i]
         scores[j] = total
+
+
+@njit(cache=True)
+def score_raw(scorer, raw):  # type: ignore[no-untyped-def]
+    """Return the scores (n,) of raw feature rows (n, f), as the replay computes them."""
+    rows = raw.copy()
+    for j in range(rows.shape[0]):
+        transform(rows[j], scorer.normaliser)
+    scores = np.empty(rows.shape[0], np.float32)
+    score(scorer, rows, np.empty((2, scorer.last.size), np.float32), scores)
+    return scores
 
 
 @njit(cache=True)

@@ -1,0 +1,1 @@
+"""Prefect flows, one file a flow, wiring only; `python -m flows` is the command line."""

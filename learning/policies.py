@@ -1,7 +1,8 @@
 """The Stable-Baselines3 policies around the shared scorer: one score a candidate is one logit or Q-value an action."""
 
-from typing import Any
+from typing import Any, cast
 
+import gymnasium as gym
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
@@ -35,7 +36,8 @@ class ScorerAndCritic(nn.Module):
         return self.forward_actor(x), self.forward_critic(x)
 
     def forward_actor(self, x: torch.Tensor) -> torch.Tensor:
-        return self.scorer(x)
+        logits: torch.Tensor = self.scorer(x)  # (batch, k)
+        return logits
 
     def forward_critic(self, x: torch.Tensor) -> torch.Tensor:
         each = self.critic(x)  # (batch, k, hidden)
@@ -45,32 +47,35 @@ class ScorerAndCritic(nn.Module):
 class SharedScorerActorCritic(ActorCriticPolicy):
     """For PPO and A2C: the logits of the k actions are the scores of the k candidates."""
 
+    mlp_extractor: ScorerAndCritic  # type: ignore[assignment]  # annotated as Stable-Baselines3's own extractor
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, features_extractor_class=Unchanged, ortho_init=False, **kwargs)
+        super().__init__(*args, **{"features_extractor_class": Unchanged, "ortho_init": False, **kwargs})
 
     def _build_mlp_extractor(self) -> None:
-        candidates, n_features = self.observation_space.shape
+        candidates, n_features = shape_of(self.observation_space)
         self.mlp_extractor = ScorerAndCritic(n_features, candidates)
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
-        self.action_net = nn.Identity()
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.action_net = nn.Identity()  # the logits are ready; the optimiser needs no weights of a last layer
 
 
 class SharedScorerQNetwork(QNetwork):
     """The Q-values of the k actions are the scores of the k candidates."""
 
+    q_net: ScorerNet  # type: ignore[assignment]  # annotated as a Sequential
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.q_net = ScorerNet(self.observation_space.shape[-1])
+        self.q_net = ScorerNet(shape_of(self.observation_space)[1])
 
 
 class SharedScorerDQN(DQNPolicy):
     """For DQN."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, features_extractor_class=Unchanged, **kwargs)
+        super().__init__(*args, **{"features_extractor_class": Unchanged, **kwargs})
 
     def make_q_net(self) -> QNetwork:
         arguments = self._update_features_extractor(self.net_args, features_extractor=None)
@@ -79,4 +84,12 @@ class SharedScorerDQN(DQNPolicy):
 
 def scorer_of(policy: nn.Module) -> ScorerNet:
     """Return the scorer inside either policy."""
-    return policy.q_net.q_net if isinstance(policy, SharedScorerDQN) else policy.mlp_extractor.scorer
+    if isinstance(policy, SharedScorerDQN):
+        return cast(SharedScorerQNetwork, policy.q_net).q_net
+    return cast(SharedScorerActorCritic, policy).mlp_extractor.scorer
+
+
+def shape_of(space: gym.Space[Any]) -> tuple[int, int]:
+    """Return (k, f) of an observation space of candidates."""
+    candidates, n_features = cast(gym.spaces.Box, space).shape
+    return candidates, n_features

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from cachesim import features
-from cachesim.features import Normaliser
+from cachesim.features import Float32Array, Normaliser
 from cachesim.sampled import Scorer
 
 HIDDEN = 32
@@ -19,6 +19,7 @@ class ScorerNet(nn.Module):
 
     def __init__(self, n_features: int, hidden: int = HIDDEN) -> None:
         super().__init__()
+        self.widths = (hidden, hidden)
         self.first = nn.Linear(n_features, hidden)
         self.second = nn.Linear(hidden, hidden)
         self.last = nn.Linear(hidden, 1)
@@ -26,16 +27,24 @@ class ScorerNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.first(x))  # (..., hidden)
         x = torch.relu(self.second(x))  # (..., hidden)
-        return self.last(x).squeeze(-1)  # (...)
+        scores: torch.Tensor = self.last(x).squeeze(-1)  # (...)
+        return scores
 
     def compiled(self, normaliser: Normaliser) -> Scorer:
         """Return a copy of the weights for the compiled replay."""
 
-        def array(parameter: torch.Tensor) -> np.ndarray:
+        def array(parameter: torch.Tensor) -> Float32Array:
             return np.ascontiguousarray(parameter.detach().cpu().numpy().T.astype(np.float32))
 
-        layers = [array(p) for layer in (self.first, self.second) for p in (layer.weight, layer.bias)]
-        return Scorer(normaliser, *layers, array(self.last.weight)[:, 0].copy(), array(self.last.bias))
+        return Scorer(
+            normaliser=normaliser,
+            first=array(self.first.weight),
+            first_bias=array(self.first.bias),
+            second=array(self.second.weight),
+            second_bias=array(self.second.bias),
+            last=array(self.last.weight)[:, 0].copy(),
+            last_bias=array(self.last.bias),
+        )
 
 
 class ExportedPolicy(nn.Module):
@@ -47,6 +56,12 @@ class ExportedPolicy(nn.Module):
     def __init__(self, net: ScorerNet, normaliser: Normaliser) -> None:
         super().__init__()
         self.net = net
+        self.is_log2_1p: torch.Tensor
+        self.is_log2: torch.Tensor
+        self.is_symlog2: torch.Tensor
+        self.missing_value: torch.Tensor
+        self.mean: torch.Tensor
+        self.deviation: torch.Tensor
         kinds = torch.from_numpy(normaliser.transform)
         self.register_buffer("is_log2_1p", kinds == features.LOG2_1P)
         self.register_buffer("is_log2", kinds == features.LOG2)
@@ -63,4 +78,5 @@ class ExportedPolicy(nn.Module):
         y = torch.where(self.is_log2, log2, y)
         y = torch.where(self.is_symlog2, symlog2, y)
         y = torch.clamp((y - self.mean) / self.deviation, -8.0, 8.0)
-        return self.net(y)
+        scores: torch.Tensor = self.net(y)  # (n,)
+        return scores

@@ -1,98 +1,199 @@
-"""The training loop: from a training span to a scorer, with nothing but a callback towards the outside."""
+"""The training loop: from a cache problem to a scorer, with callbacks as its only way to the outside."""
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from stable_baselines3 import A2C, DQN, PPO
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from torch import nn
 
-from cachesim.capacity import Capacity
-from cachesim.features import Float32Array, Normaliser, fit_normaliser
+from cachesim.features import Normaliser, fit_normaliser
 from cachesim.replay import replay
 from cachesim.rollout import Decisions, build_oracle, oldest_first
-from cachesim.sampled import Stream
+from cachesim.sampled import Scorer
 from envs.vector import EvictionVecEnv
-from learning.policies import SharedScorerActorCritic, SharedScorerDQN, scorer_of
+from learning.algorithms import PARALLEL_CACHES, REWARD, build, hyperparameters
+from learning.policies import scorer_of
+from learning.problem import CacheProblem
 from learning.scorer import ScorerNet
-from schemas.trace import FloatArray, Trace
+from schemas.config import TrainConfig
+from schemas.errors import ConfigError, GateError
 
-OnMetric = Callable[[str, float, int], None]
-OnProgress = Callable[[int, int], None]
+OnMetric = Callable[[str, float, int], None]  # name, value, timesteps done
+OnProgress = Callable[[int, int | None], None]  # done, total
 
-PARALLEL_CACHES = 64
 TRAINING_CANDIDATES = 16
-RESYNCS = 6
-AVERAGED_SHARE = 0.5  # the last half of the updates
+RESYNCS = 6  # the first one before training
+AVERAGED_SHARE = 0.5  # the weights are averaged over the last half of the updates
+NORMALISER_STEPS = 64  # of 64 caches and 16 candidates: 65,536 rows
+REPORTS = 200  # points of each metric curve
 
 
-def linear(first: float, last: float) -> Callable[[float], float]:
-    """Return a schedule that falls linearly with the progress that remains (1 to 0)."""
-    return lambda remaining: last + (first - last) * remaining
+@dataclass(frozen=True)
+class TrainedPolicy:
+    """A scorer that learned, and how.
+
+    Attributes:
+        net: the network, weights averaged, on the CPU.
+        normaliser: the transform and standardisation in front of it.
+        hyperparameters: of the algorithm.
+        timesteps: decisions that it learned from.
+        seconds: duration of the training.
+    """
+
+    net: ScorerNet
+    normaliser: Normaliser
+    hyperparameters: dict[str, Any]
+    timesteps: int
+    seconds: float
+
+    @property
+    def scorer(self) -> Scorer:
+        """The policy for the compiled replay."""
+        return self.net.compiled(self.normaliser)
 
 
-def build_ppo(env, learning_rate, batch_size, seed, device):
-    rate = 2e-3 if learning_rate is None else learning_rate
-    return PPO(SharedScorerActorCritic, env, learning_rate=linear(rate, 0), n_steps=32, batch_size=batch_size or 1024, n_epochs=2,
-        gamma=0.0, ent_coef=0.003, seed=seed, device=device)
+def train(problem: CacheProblem, config: TrainConfig, on_metric: OnMetric, on_progress: OnProgress) -> TrainedPolicy:
+    """Learn what to drop, on the training span alone. The same problem and seed give the same weights.
 
-def build_a2c(env, learning_rate, batch_size, seed, device):
-    rate = 2e-3 if learning_rate is None else learning_rate
-    return A2C(SharedScorerActorCritic, env, learning_rate=linear(rate, 0), n_steps=8, gamma=0.0, ent_coef=0.003, use_rms_prop=False,
-        normalize_advantage=True, seed=seed, device=device)
+    Args:
+        problem: what to learn.
+        config: algorithm, timesteps, seed, device and overridden hyperparameters.
+        on_metric: receives the curves `reward` (mean of a round), `loss` and `training_hit_ratio`.
+        on_progress: receives the timesteps done and to do.
 
-def build_dqn(env, learning_rate, batch_size, seed, device):
-    rate = 2e-3 if learning_rate is None else learning_rate
-    return DQN(SharedScorerDQN, env, learning_rate=linear(rate, 0), buffer_size=100_000, batch_size=batch_size or 256, gamma=0.0,
-        learning_starts=4096, train_freq=1, gradient_steps=2, target_update_interval=10_000, exploration_fraction=.3, exploration_final_eps=0.1, seed=seed, device=device)
+    Raises:
+        GateError: the training span needs no eviction, so there is nothing to learn.
+        ConfigError: the device is not there.
+    """
+    started = time.perf_counter()
+    device = _device(config.device)
+    decisions = _decisions(problem, config.seed)
+    env = EvictionVecEnv(decisions, REWARD[config.algorithm])
+    with _one_thread():
+        model = build(config, env, device)
+        follow = _Follow(env, on_metric, on_progress, config.timesteps)
+        model.learn(config.timesteps, callback=follow, log_interval=sys.maxsize)  # nothing is dumped, `follow` reports
+    return TrainedPolicy(
+        follow.average.net.cpu(),
+        decisions.normaliser,
+        hyperparameters(config),
+        model.num_timesteps,
+        time.perf_counter() - started,
+    )
+
+
+def _device(wanted: str) -> str:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "device: cuda was asked for, and this machine has none that PyTorch can use; take cpu or auto"
+        )
+    return wanted
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run PyTorch on one thread: the networks are small, and two threads were slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _decisions(problem: CacheProblem, seed: int) -> Decisions:
+    span = problem.span
+    eviction_age_requests = replay(span, "lru", problem.capacity).mean_eviction_age_requests
+    if np.isnan(eviction_age_requests):
+        raise GateError(
+            f"a cache of {problem.capacity.limit:,} {problem.capacity.unit} holds all that the training span requests: "
+            "there is nothing to learn; give a smaller capacity"
+        )
+    oracle = build_oracle(span, problem.capacity, problem.values[: problem.training], eviction_age_requests)
+    decisions = Decisions(
+        problem.training_stream,
+        oracle,
+        span.n_keys,
+        batch=PARALLEL_CACHES,
+        candidates=TRAINING_CANDIDATES,
+        seed=seed,
+    )
+    decisions.resync(oldest_first(decisions.n_features))
+    rows = _random_rows(decisions, np.random.default_rng(seed))
+    decisions.normaliser = fit_normaliser(rows, span.column_names, problem.capacity.mean_objects(span))
+    return decisions
+
+
+def _random_rows(decisions: Decisions, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return raw feature rows (n, f) that a cache meets on the training span."""
+    batch, candidates, n_features = decisions.rows.shape
+    decisions.reset()
+    rows = []
+    for _ in range(NORMALISER_STEPS):
+        decisions.step(rng.integers(0, candidates, batch))
+        rows.append(decisions.rows.reshape(-1, n_features).copy())
+    return np.concatenate(rows)
+
+
+class _AverageNet:
+    """The running mean of a network's weights."""
+
+    def __init__(self) -> None:
+        self.net: Any = None
+        self._updates = 0
+
+    def add(self, net: nn.Module) -> None:
+        self._updates += 1
+        if self.net is None:
+            self.net = copy.deepcopy(net)
+        with torch.no_grad():
+            for mean, new in zip(self.net.parameters(), net.parameters(), strict=True):
+                mean += (new - mean) / self._updates
 
 
 class _Follow(BaseCallback):
-    def __init__(self, decisions_env, on_metric, on_progress, total):
+    """Reports, averages the weights and loads fresh cache states while Stable-Baselines3 trains."""
+
+    def __init__(self, env: EvictionVecEnv, on_metric: OnMetric, on_progress: OnProgress, timesteps: int) -> None:
         super().__init__()
-        self.e=decisions_env; self.on_metric=on_metric; self.on_progress=on_progress; self.total=total
-        self.avg=None; self.n=0; self.next_sync=total//RESYNCS
-        self.rew=[]
-    def _on_step(self):
-        self.rew.append(self.locals["rewards"].mean())
+        self.average = _AverageNet()
+        self._env, self._on_metric, self._on_progress, self._timesteps = env, on_metric, on_progress, timesteps
+        self._rewards: list[float] = []
+        self._next_report = 0
+        self._next_resync = timesteps // RESYNCS
+
+    def _on_step(self) -> bool:
+        self._rewards.append(float(self.locals["rewards"].mean()))
         return True
-    def _on_rollout_end(self):
-        t=self.num_timesteps
-        if t>=self.total*AVERAGED_SHARE:
-            sd=scorer_of(self.model.policy).state_dict()
-            self.n+=1
-            if self.avg is None: self.avg={k:v.clone().double() for k,v in sd.items()}
-            else:
-                for k,v in sd.items(): self.avg[k]+=(v.double()-self.avg[k])/self.n
-        if t>=self.next_sync and t<self.total:
-            self.next_sync+=self.total//RESYNCS
-            h=self.e.resync(scorer_of(self.model.policy).compiled(self.e.decisions.normaliser))
-            self.on_metric("hit_ratio",h,t)
-            self.on_metric("reward",float(np.mean(self.rew)),t); self.rew=[]
 
+    def _on_rollout_end(self) -> None:
+        done = self.num_timesteps
+        if done >= AVERAGED_SHARE * self._timesteps:
+            self.average.add(scorer_of(self.model.policy))
+        if self._next_report <= done:
+            self._next_report = done + self._timesteps // REPORTS
+            self._report()
+        if self._next_resync <= done < self._timesteps:
+            self._next_resync += self._timesteps // RESYNCS
+            hit_ratio = self._env.resync(scorer_of(self.model.policy).compiled(self._env.decisions.normaliser))
+            self._on_metric("training_hit_ratio", hit_ratio, done)
 
-BUILD={"ppo":build_ppo,"a2c":build_a2c,"dqn":build_dqn}
+    def _on_training_end(self) -> None:
+        self.average.add(scorer_of(self.model.policy))
+        self._report()
 
-def train(span: Trace, stream: Stream, capacity, values, algorithm, timesteps, seed, on_metric, lr=None, k=16, device="cpu"):
-    torch.set_num_threads(1)
-    age=replay(span,"lru",capacity).mean_eviction_age_requests
-    oracle=build_oracle(span,capacity,values,age)
-    d=Decisions(stream,oracle,span.n_keys,batch=PARALLEL_CACHES,candidates=k,seed=seed)
-    d.resync(oldest_first(d.n_features))
-    d.reset()
-    raw=[d.rows.reshape(-1,d.n_features).copy()]
-    rng=np.random.default_rng(seed)
-    for _ in range(64):
-        d.step(rng.integers(0,k,PARALLEL_CACHES)); raw.append(d.rows.reshape(-1,d.n_features).copy())
-    d.normaliser=fit_normaliser(np.concatenate(raw),span.column_names,capacity.mean_objects(span))
-    env=EvictionVecEnv(d,"loss" if algorithm=="dqn" else "advantage")
-    m=BUILD[algorithm](env,lr,None,seed,device)
-    cb=_Follow(env,on_metric,None,timesteps)
-    m.learn(timesteps,callback=cb)
-    net=copy.deepcopy(scorer_of(m.policy))
-    net.load_state_dict({k:v.float() for k,v in cb.avg.items()})
-    return net,d.normaliser
+    def _report(self) -> None:
+        if self._rewards:
+            self._on_metric("reward", float(np.mean(self._rewards)), self.num_timesteps)
+            self._rewards.clear()
+        loss = self.model.logger.name_to_value.get("train/loss")
+        if loss is not None:
+            self._on_metric("loss", float(loss), self.num_timesteps)
+        self._on_progress(min(self.num_timesteps, self._timesteps), self._timesteps)

@@ -1,12 +1,12 @@
 """The options of each flow: typed, frozen and closed. The command line, Prefect and the docs all read these."""
 
-import difflib
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.errors import ConfigError
+from schemas.names import nearest as nearest  # also offered from here
 
 Algorithm = Literal["dqn", "ppo", "a2c"]
 MAP_HELP = "where names differ, COLUMN=NAME_IN_FILE, e.g. key=url"
@@ -92,13 +92,7 @@ def _sentence(config: type[FlowConfig], error: dict[str, object]) -> str:
     name = ".".join(str(part) for part in location) if isinstance(location, tuple) else ""
     if error["type"] == "extra_forbidden":
         return f"unknown option {name}{nearest(name, list(config.model_fields))}"
+    if error["type"] == "missing":
+        return f"{name}: required"
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{name}: {message}, got {error['input']!r}" if name else message
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """Return "; did you mean ...?" with the known names closest to `name`, or a list of all when none is close."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f"; did you mean {' or '.join(close)}?"
-    return f"; known: {', '.join(sorted(known))}" if known else ""

@@ -5,10 +5,11 @@
 - `access(state, key, charge)`: one request, compiled; returns whether it hit. A miss admits the object if it can.
 - `replay(state, keys, charges, hit)`: `access` in a compiled loop, its answers written to `hit`.
 
-Rules that hold for all: an object is charged 1 or its size in bytes; a resident keeps the charge it was admitted with, since
-a hit serves the stored copy, until it is evicted; one that is charged more than the limit is never admitted; room is made
-before an object is admitted, so that occupancy never exceeds the limit.
+A bound's `start` is told the future as well. Rules that hold for all: an object is charged 1 or its size in bytes; a
+resident keeps the charge it was admitted with until it is evicted, since a hit serves the stored copy; one that is
+charged more than the limit is never admitted; room is made before an object is admitted, so that occupancy never
+exceeds the limit.
 
-Numba notices a change of a policy's own file, not of the modules it calls: after an edit of `ledger`, `queues`, `heap` or
-`cachesim.lists`, remove the `__pycache__` folders of cachesim.
+Numba notices a change of a policy's own file, not of the modules it calls: after an edit of `ledger`, `queues`,
+`cachesim.lists` or `cachesim.heap`, remove the `__pycache__` folders of cachesim.
 """

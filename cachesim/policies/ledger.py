@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from cachesim.compiled import kernel
 
 LIMIT, USED, RESIDENTS, NOW, ADMISSIONS, EVICTIONS, REJECTIONS, EVICTION_AGE_SUM = range(8)  # indices of Ledger.counts
 
@@ -31,7 +32,7 @@ def empty_ledger(n_keys: int, limit: int) -> Ledger:
     return Ledger(np.zeros(n_keys, np.int64), np.zeros(n_keys, np.int64), counts)
 
 
-@njit(cache=True)
+@kernel
 def hits(ledger: Ledger, key: int) -> bool:
     """Count one request of `key` and return whether it is resident."""
     ledger.counts[NOW] += 1
@@ -41,7 +42,7 @@ def hits(ledger: Ledger, key: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@kernel
 def admissible(ledger: Ledger, charge: int) -> bool:
     """Return whether an object of this charge may enter at all, and count a rejection if not."""
     if charge <= ledger.counts[LIMIT]:
@@ -50,13 +51,13 @@ def admissible(ledger: Ledger, charge: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@kernel
 def is_full(ledger: Ledger, charge: int) -> bool:
     """Return whether an object of this charge does not fit without an eviction."""
-    return ledger.counts[USED] + charge > ledger.counts[LIMIT]
+    return bool(ledger.counts[USED] + charge > ledger.counts[LIMIT])
 
 
-@njit(cache=True)
+@kernel
 def admit(ledger: Ledger, key: int, charge: int) -> None:
     """Make `key` a resident; there must be room."""
     ledger.charge[key] = charge
@@ -66,7 +67,7 @@ def admit(ledger: Ledger, key: int, charge: int) -> None:
     ledger.counts[ADMISSIONS] += 1
 
 
-@njit(cache=True)
+@kernel
 def evict(ledger: Ledger, key: int) -> None:
     """Make the resident `key` a stranger."""
     ledger.counts[USED] -= ledger.charge[key]

@@ -6,9 +6,9 @@ Mattson, Gecsei, Slutz, Traiger: Evaluation techniques for storage hierarchies. 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cachesim.compiled import kernel
 from cachesim.lists import Links, empty_links, oldest, push, unlink
 from cachesim.policies.ledger import Ledger, admissible, admit, empty_ledger, evict, hits, is_full
 
@@ -25,7 +25,7 @@ def start(n_keys: int, limit: int) -> State:
     return State(empty_ledger(n_keys, limit), empty_links(n_keys, 1))
 
 
-@njit(cache=True)
+@kernel
 def access(state: State, key: int, charge: int) -> bool:
     """Serve one request and return whether it hit."""
     head = state.ledger.charge.size
@@ -43,7 +43,7 @@ def access(state: State, key: int, charge: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@kernel
 def replay(state: State, keys: NDArray[np.int64], charges: NDArray[np.int64], hit: NDArray[np.bool_]) -> None:
     """Serve requests in order; write to `hit` which ones hit."""
     for i in range(keys.size):

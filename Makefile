@@ -1,0 +1,76 @@
+# Each target sets up what it needs: `make train`, `make test` and `make check` work from a fresh clone.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/set-up
+REQUIREMENTS := requirements.txt tests/requirements.txt
+INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS))
+
+# The options of `make train`: those of `python -m flows train --help`, in capitals.
+OPTIONS := SOURCE MAP ALGORITHM DECISION CACHE_SIZE CACHE_BYTES CACHE_FRACTION TIMESTEPS MAX_QUERIES SINCE UNTIL \
+  TEST_FRACTION FEATURE_COLUMNS CACHE_WEIGHTS BATCH_SIZE LEARNING_RATE SEED DEVICE
+SETTINGS := ERS_HOME DB_URL MLFLOW_TRACKING_URI PREFECT_API_URL PYTHON JSON
+
+# Where a value is a list of columns, spaces may stand for commas.
+LISTS := CACHE_WEIGHTS FEATURE_COLUMNS
+comma := ,
+space := $(subst ,, )
+listed = $(if $(filter $1,$(LISTS)),$(subst $(space),$(comma),$(value $1)),$(value $1))
+quoted = '$(subst ','\'',$(call listed,$1))'
+flag = --$(shell echo $1 | tr 'A-Z_' 'a-z-')
+option = $(if $(value $1),$(call flag,$1)=$(call quoted,$1))
+given = $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $v)),$v))
+unknown = $(filter-out $(OPTIONS) $(SETTINGS),$(given))
+
+.PHONY: help setup train test check constraints
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make train [ALGORITHM=ppo SOURCE=access.log CACHE_FRACTION=0.01 ...]   learn, judge, export and register a policy'
+	@echo 'make test    run all tests          make check   format, lint, types, import contracts'
+	@echo 'make setup   only install           make constraints   pin all packages anew'
+
+setup: $(STAMP)
+
+train: $(STAMP)
+	$(if $(unknown),$(error unknown option $(unknown); known: $(OPTIONS) $(SETTINGS)))
+	@$(BIN)/python -m flows train $(foreach v,$(OPTIONS),$(call option,$v)) $(if $(JSON),--json)
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -n 2
+
+check: $(STAMP)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+# The stamp comes last, and `incomplete` first: an installation that was cut off is begun anew.
+$(STAMP): $(REQUIREMENTS) constraints.txt
+	@$(call require_python)
+	@$(call make_venv)
+	@echo 'Installing the requirements into $(VENV); the first time takes some minutes ...' >&2
+	@$(INSTALL) -c constraints.txt
+	@rm -f $(VENV)/incomplete && touch $@
+
+constraints:
+	@$(call require_python)
+	@rm -rf $(VENV)
+	@$(call make_venv)
+	@$(INSTALL)
+	@grep '^#' constraints.txt > constraints.new
+	@$(BIN)/python -m pip freeze --all --exclude pip | sed 's/+.*//' >> constraints.new
+	@mv constraints.new constraints.txt
+	@rm -f $(VENV)/incomplete && touch $(STAMP)
+
+is_3_11 = -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
+
+define require_python
+$(PYTHON) $(is_3_11) || { echo 'error: Python 3.11 is needed, and $(PYTHON) is not it: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+endef
+
+define make_venv
+if [ -e $(VENV)/incomplete ] || ! $(BIN)/python $(is_3_11); then rm -rf $(VENV); fi; \
+mkdir -p $(VENV) && touch $(VENV)/incomplete && { [ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV); }
+endef

@@ -1,0 +1,64 @@
+"""The command line: lists the flows, reads the options of one, runs it and reports its result.
+
+Options are checked before anything heavy is imported, so that a mistake is answered at once.
+"""
+
+import contextlib
+import json
+import sys
+import traceback
+from typing import TextIO
+
+from flows.options import read_options, summary_line
+from schemas.config import FlowConfig, IngestConfig, SimulateConfig, TrainConfig, nearest
+from schemas.errors import ConfigError, ErsError
+
+FLOWS: dict[str, type[FlowConfig]] = {"ingest": IngestConfig, "simulate": SimulateConfig, "train": TrainConfig}
+"""Each flow by name: module `flows.<name>` holds the flow `<name>` and `summary(result)`, its result as text."""
+
+INTERRUPTED_STATUS = 130
+
+
+def main(words: list[str]) -> int:
+    """Run the command `words`; return the exit status: 0 done, 1 failed, 2 bad usage or input, 3 a gate said no."""
+    try:
+        if not words or words[0] in ("-h", "--help"):
+            _write(_listing(), sys.stdout)
+            return 0
+        return _run(words[0], words[1:])
+    except ErsError as error:
+        _write(f"error: {' '.join(str(error).split())}", sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        _write("error: interrupted", sys.stderr)
+        return INTERRUPTED_STATUS
+    except Exception:
+        traceback.print_exc()
+        return 1
+
+
+def _run(name: str, words: list[str]) -> int:
+    if name not in FLOWS:
+        raise ConfigError(f"unknown flow {name!r}{nearest(name, list(FLOWS))}")
+    config, as_json = read_options(name, FLOWS[name], words)
+    from flows.runtime import run_flow
+
+    with contextlib.redirect_stdout(sys.stderr):  # standard output is for the result, whatever libraries print
+        result, text = run_flow(name, config)
+    _write(text, sys.stderr if as_json else sys.stdout)
+    if as_json:
+        _write(json.dumps(result, allow_nan=False), sys.stdout)
+    return 0
+
+
+def _listing() -> str:
+    width = max(map(len, FLOWS))
+    lines = [f"  {name:<{width}}  {summary_line(config)}" for name, config in FLOWS.items()]
+    return "\n".join(
+        ["usage: python -m flows FLOW [options]", "", *lines, "", "python -m flows FLOW --help lists its options."]
+    )
+
+
+def _write(text: str, stream: TextIO) -> None:
+    stream.write(f"{text}\n")
+    stream.flush()

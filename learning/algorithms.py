@@ -1,0 +1,78 @@
+"""The three learning algorithms with the settings that suit a contextual bandit over sampled candidates.
+
+The discount is 0: the reward of a decision already holds the known future of the object that was dropped, so each
+decision is judged alone. Every default can be overridden by the options of the same name.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from envs.vector import EvictionVecEnv, Reward
+from learning.policies import SharedScorerActorCritic, SharedScorerDQN
+from schemas.config import Algorithm, TrainConfig
+
+REWARD: dict[Algorithm, Reward] = {"dqn": "loss", "ppo": "advantage", "a2c": "advantage"}
+
+_DEFAULTS: dict[Algorithm, dict[str, Any]] = {
+    # Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015. Two gradient steps a round.
+    "dqn": {
+        "learning_rate": 2e-3,
+        "batch_size": 256,
+        "buffer_size": 100_000,
+        "learning_starts": 4_096,
+        "train_freq": 1,
+        "gradient_steps": 2,
+        "exploration_fraction": 0.3,
+        "exploration_final_eps": 0.1,
+    },
+    # Schulman et al., "Proximal Policy Optimization Algorithms", 2017.
+    "ppo": {"learning_rate": 2e-3, "batch_size": 1_024, "n_steps": 32, "n_epochs": 2, "ent_coef": 0.003},
+    # Mnih et al., "Asynchronous Methods for Deep Reinforcement Learning", ICML 2016; with Adam.
+    "a2c": {
+        "learning_rate": 2e-3,
+        "n_steps": 8,
+        "ent_coef": 0.003,
+        "use_rms_prop": False,
+        "normalize_advantage": True,
+    },
+}
+
+
+def hyperparameters(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings of the algorithm: its defaults under what `config` overrides.
+
+    A2C makes one gradient step of a whole rollout: its batch size sets the rollout, batch_size / 64 steps of 64 caches.
+    """
+    values = dict(_DEFAULTS[config.algorithm])
+    if config.learning_rate is not None:
+        values["learning_rate"] = config.learning_rate
+    if config.batch_size is not None and config.algorithm == "a2c":
+        values["n_steps"] = max(1, config.batch_size // PARALLEL_CACHES)
+    elif config.batch_size is not None:
+        values["batch_size"] = config.batch_size
+    if config.algorithm == "dqn":
+        values["buffer_size"] = min(values["buffer_size"], max(config.timesteps, PARALLEL_CACHES))
+        values["learning_starts"] = min(values["learning_starts"], config.timesteps // 4)
+    return values
+
+
+PARALLEL_CACHES = 64
+
+
+def build(config: TrainConfig, env: EvictionVecEnv, device: str) -> BaseAlgorithm:
+    """Return the Stable-Baselines3 algorithm that `config` asks for, on `env`."""
+    values = hyperparameters(config)
+    values["learning_rate"] = _falling(values["learning_rate"])
+    common = {"gamma": 0.0, "seed": config.seed, "device": device, **values}
+    if config.algorithm == "dqn":
+        return DQN(SharedScorerDQN, env, **common)
+    algorithm = PPO if config.algorithm == "ppo" else A2C
+    return algorithm(SharedScorerActorCritic, env, **common)
+
+
+def _falling(first: float) -> Callable[[float], float]:
+    """Return a schedule that falls linearly from `first` to 0 as the progress that remains goes from 1 to 0."""
+    return lambda remaining: first * remaining

@@ -1,0 +1,103 @@
+"""What goes into a bundle beside the network: its description, and states to check the exported files on."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cachesim.features import LOG2_1P, TRANSFORMS, Feature, Float32Array
+from cachesim.rollout import Decisions, blind_oracle
+from cachesim.sampled import Scorer, score_raw
+from learning.algorithms import PARALLEL_CACHES
+from learning.evaluate import SERVING_CANDIDATES, Evaluation
+from learning.problem import CacheProblem
+from learning.train import TRAINING_CANDIDATES, TrainedPolicy
+from schemas import bundle
+from schemas.config import TrainConfig
+from schemas.trace import Trace
+
+CHECKED_STATES = 10_000
+ACTION = "the candidate with the highest score is dropped; dropping the incoming object is not admitting it"
+LIBRARIES = ("torch", "stable-baselines3", "gymnasium", "numba", "numpy", "onnx", "mlflow")
+
+
+def describe(
+    problem: CacheProblem, trained: TrainedPolicy, evaluation: Evaluation, config: TrainConfig
+) -> bundle.PolicyDescription:
+    """Return the description of a trained and judged policy, for `metadata.json`."""
+    return bundle.PolicyDescription(
+        decision=config.decision,
+        algorithm=config.algorithm,
+        features=tuple(_feature(feature) for feature in problem.features),
+        candidates=bundle.Candidates(training=TRAINING_CANDIDATES, use=SERVING_CANDIDATES),
+        action=ACTION,
+        capacity=bundle.Capacity(limit=problem.capacity.limit, unit=problem.capacity.unit),
+        objective=config.cache_weights,
+        data=bundle.DataSummary(
+            fingerprint=problem.trace.sha256,
+            distinct_keys=problem.trace.distinct_keys,
+            training=_span(problem.span),
+            **dict(_span(problem.trace)),
+        ),
+        seeds={"training": config.seed, "evaluation": config.seed},
+        hyperparameters=trained.hyperparameters,
+        versions={library: version(library) for library in LIBRARIES},
+        evaluation=evaluation_dict(evaluation),
+        created_at=datetime.now(UTC),
+    )
+
+
+def _feature(feature: Feature) -> bundle.Feature:
+    return bundle.Feature(
+        name=feature.name,
+        unit=feature.unit,
+        definition=feature.definition,
+        transform=TRANSFORMS[feature.transform],
+        missing="-1" if feature.transform == LOG2_1P and feature.low < 0 else "",
+    )
+
+
+def _span(trace: Trace) -> bundle.Span:
+    first, last = (datetime.fromtimestamp(float(trace.timestamp_s[i]), UTC) for i in (0, -1))
+    return bundle.Span(requests=len(trace), first_timestamp=first, last_timestamp=last)
+
+
+def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as JSON: each score by name, the best baseline, and the share of the gap that was closed."""
+    scores = {
+        "policy": asdict(evaluation.policy),
+        "baselines": {name: asdict(score) for name, score in evaluation.baselines.items()},
+        "bounds": {name: asdict(score) for name, score in evaluation.bounds.items()},
+    }
+    return {"test": scores, "best_baseline": evaluation.best_baseline, "gap_closed": evaluation.gap_closed}
+
+
+def decision_states(
+    problem: CacheProblem, scorer: Scorer, seed: int, states: int = CHECKED_STATES
+) -> tuple[Float32Array, NDArray[np.float32]]:
+    """Return raw features (states, k, f) that the policy meets on the training span, and its scores (states, k)."""
+    oracle = blind_oracle(problem.training)
+    decisions = Decisions(
+        problem.training_stream,
+        oracle,
+        problem.trace.n_keys,
+        batch=PARALLEL_CACHES,
+        candidates=TRAINING_CANDIDATES,
+        seed=seed,
+    )
+    decisions.resync(scorer)
+    raw: list[Float32Array] = [decisions.reset().copy()]
+    scores = [_scores(scorer, raw[0])]
+    while len(raw) * PARALLEL_CACHES < states:
+        decisions.step(scores[-1].argmax(axis=1))
+        raw.append(decisions.rows.copy())
+        scores.append(_scores(scorer, raw[-1]))
+    return np.concatenate(raw)[:states], np.concatenate(scores)[:states]
+
+
+def _scores(scorer: Scorer, raw: Float32Array) -> NDArray[np.float32]:
+    scores: NDArray[np.float32] = score_raw(scorer, raw.reshape(-1, raw.shape[2])).reshape(raw.shape[:2])
+    return scores

@@ -1,0 +1,95 @@
+"""What `metadata.json` and `golden.json` of an exported bundle hold."""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+SCHEMA_VERSION: Literal[1] = 1
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class BundlePart(BaseModel):
+    """Base of the parts of a bundle's description: closed, frozen, and without NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Feature(BundlePart):
+    """One input column of the policy, given raw: the transform is part of the exported network."""
+
+    name: str = Field(min_length=1)
+    unit: str = Field(description="of the raw value, e.g. requests, bytes, ms, 1")
+    definition: str = Field(description="how the raw value is measured")
+    transform: str = Field(description="what the network does to it first, for the reader")
+    missing: str = Field(description="the raw value that says 'unknown', e.g. NaN; empty where it cannot be missing")
+
+
+class Candidates(BundlePart):
+    """How many objects compete in one decision, the incoming one among them."""
+
+    training: int = Field(ge=2)
+    use: int = Field(ge=2)
+
+
+class Capacity(BundlePart):
+    """The size of the cache that the policy was trained for."""
+
+    limit: int = Field(ge=1)
+    unit: Literal["objects", "bytes"]
+
+
+class Span(BundlePart):
+    """Requests in time order, first and last included."""
+
+    requests: int = Field(ge=1)
+    first_timestamp: AwareDatetime
+    last_timestamp: AwareDatetime
+
+
+class DataSummary(Span):
+    """The recorded requests, and the part of them that was learned from."""
+
+    fingerprint: Sha256
+    distinct_keys: int = Field(ge=1)
+    training: Span
+
+
+class PolicyDescription(BundlePart):
+    """All that is known of a policy before its files are written."""
+
+    decision: Literal["eviction"]
+    algorithm: str
+    features: tuple[Feature, ...] = Field(min_length=1, description="the columns of the input, in order")
+    candidates: Candidates
+    action: str = Field(description="what the scores decide")
+    capacity: Capacity
+    objective: dict[str, float] = Field(description="COLUMN: weight of what a hit is worth; empty = every hit counts 1")
+    data: DataSummary
+    seeds: dict[str, int]
+    hyperparameters: dict[str, JsonValue]
+    versions: dict[str, str] = Field(description="LIBRARY: version that it was trained and exported with")
+    evaluation: dict[str, JsonValue]
+    created_at: AwareDatetime
+
+
+class BundleMetadata(PolicyDescription):
+    """`metadata.json`: the description, and the sha256 of every other file of the bundle."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    files: dict[str, Sha256]
+
+
+class GoldenRows(BundlePart):
+    """`golden.json`: states that a loaded policy must answer as recorded.
+
+    Attributes:
+        tolerance: largest difference of a score, absolute below 1 and relative above.
+        inputs: [state][candidate][feature], raw; None = NaN.
+        scores: [state][candidate].
+        decisions: [state], the candidate with the highest score, the first of equals.
+    """
+
+    tolerance: float = Field(gt=0)
+    inputs: list[list[list[float | None]]] = Field(min_length=1)
+    scores: list[list[float]]
+    decisions: list[int]

@@ -1,0 +1,140 @@
+"""The SQL tables (SQLAlchemy Core): recorded requests, where they came from, and the mirror of the model registry.
+
+Every moment is UTC. `cache_metrics.timestamp` counts microseconds since 1970; the other moments are `UtcDateTime`.
+Users may add columns of their own to `cache_metrics`; code that needs those reflects the table.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+MAX_CACHE_NAME_CHARS = 255
+MAX_CACHE_KEY_CHARS = 2048
+
+metadata = sa.MetaData()
+BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows only in an INTEGER key
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC: takes aware datetimes only, stores them without zone, returns them aware."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Return `value` as the naive UTC datetime to store; ValueError when it has no zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a datetime with a zone is needed, got {value!r}")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+        """Return the stored moment with its zone, UTC."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def utc_now() -> datetime:
+    """Return the present moment, in UTC."""
+    return datetime.now(UTC)
+
+
+def key_hash(cache_key: str) -> int:
+    """Return the 64-bit hash that finds a cache key: first 8 bytes, big endian, signed, of SHA-256 of its UTF-8."""
+    return int.from_bytes(hashlib.sha256(cache_key.encode()).digest()[:8], "big", signed=True)
+
+
+ingested_sources = sa.Table(
+    "ingested_sources",
+    metadata,
+    sa.Column("id", BIG_ID, primary_key=True),
+    sa.Column("sha256", sa.String(64), nullable=False, comment="of the file, or of the recipe of simulated traffic"),
+    sa.Column("mapping", sa.String(1024), nullable=False, comment="the column mapping used, as canonical JSON"),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False, comment="parquet, csv, access_log or simulated"),
+    sa.Column("rows", sa.BigInteger, nullable=False, comment="requests recorded"),
+    sa.Column("rejected_rows", sa.BigInteger, nullable=False, comment="broken lines, left out"),
+    sa.Column("skipped_rows", sa.BigInteger, nullable=False, comment="requests that no cache may answer, left out"),
+    sa.Column("created_at", UtcDateTime, nullable=False, default=utc_now),
+    sa.UniqueConstraint("sha256", "mapping", name="uq_ingested_sources_sha256_mapping"),
+)
+
+cache_metrics = sa.Table(
+    "cache_metrics",
+    metadata,
+    sa.Column("id", BIG_ID, primary_key=True),
+    sa.Column("timestamp", sa.BigInteger, nullable=False, comment="microseconds since 1970-01-01 UTC"),
+    sa.Column("cache_name", sa.String(MAX_CACHE_NAME_CHARS), nullable=False, comment="endpoint or table"),
+    sa.Column("cache_key", sa.String(MAX_CACHE_KEY_CHARS), nullable=False, comment="normalised request"),
+    sa.Column("key_hash", sa.BigInteger, nullable=False, comment="see key_hash()"),
+    sa.Column("load_time_ms", sa.Float, comment="what a miss costs, >= 0"),
+    sa.Column("size_bytes", sa.BigInteger, comment="of the answer, >= 1"),
+    sa.Column("item_count", sa.BigInteger, comment="objects in the cache, >= 0"),
+    sa.Column("hit_ratio", sa.Float, comment="of the cache at that moment, in [0, 1]"),
+    sa.Column("traffic_intensity", sa.Float, comment="requests a second, >= 0"),
+    sa.Column("policy_triggered", sa.String(64), comment="name of the policy that decided"),
+    sa.Column("rl_action_taken", sa.Integer, comment="action number of a learned policy"),
+    sa.Column("was_hit", sa.Boolean),
+    sa.Column("ttl_s", sa.Float, comment="time to live given, seconds, >= 0"),
+    sa.Column("origin_version", sa.BigInteger, comment="changes when the content changes"),
+    sa.Column("source_id", sa.BigInteger, comment="ingested_sources.id; null: written by a service"),
+    sa.Index("ix_cache_metrics_timestamp_id", "timestamp", "id"),
+    sa.Index("ix_cache_metrics_key_hash", "key_hash"),
+    sa.Index("ix_cache_metrics_source_id", "source_id"),
+)
+
+rl_models = sa.Table(
+    "rl_models",
+    metadata,
+    sa.Column("id", BIG_ID, primary_key=True),
+    sa.Column("registered_name", sa.String(255), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("mlflow_run_id", sa.String(64), nullable=False),
+    sa.Column("stage", sa.String(32), nullable=False, default="None"),
+    sa.Column("aliases", sa.JSON),
+    sa.Column("algorithm", sa.String(32)),
+    sa.Column("decision", sa.String(32)),
+    sa.Column("device", sa.String(32)),
+    sa.Column("cache_size", sa.BigInteger, comment="objects"),
+    sa.Column("cache_bytes", sa.BigInteger),
+    sa.Column("max_queries", sa.BigInteger, comment="rows read; null: all"),
+    sa.Column("table_name", sa.String(255)),
+    sa.Column("timesteps", sa.BigInteger),
+    sa.Column("feature_columns", sa.JSON),
+    sa.Column("cache_weights", sa.JSON),
+    sa.Column("db_type", sa.String(64)),
+    sa.Column("hyperparameters", sa.JSON),
+    sa.Column("network_architecture", sa.JSON),
+    sa.Column("reward_history", sa.JSON),
+    sa.Column("hit_rate_history", sa.JSON),
+    sa.Column("training_duration_seconds", sa.Float),
+    sa.Column("input_dimension", sa.Integer),
+    sa.Column("metrics", sa.JSON),
+    sa.Column("data_fingerprint", sa.String(64)),
+    sa.Column("bundle_sha256", sa.String(64)),
+    sa.Column("model_base64", sa.Text, comment="the TorchScript file"),
+    sa.Column("created_at", UtcDateTime, nullable=False, default=utc_now),
+    sa.Column("trained_at", UtcDateTime),
+    sa.UniqueConstraint("registered_name", "version", name="uq_rl_models_registered_name_version"),
+    sa.UniqueConstraint("mlflow_run_id", name="uq_rl_models_mlflow_run_id"),
+)
+
+rl_model_events = sa.Table(
+    "rl_model_events",
+    metadata,
+    sa.Column("id", BIG_ID, primary_key=True),
+    sa.Column("mlflow_run_id", sa.String(64), nullable=False),
+    sa.Column("registered_name", sa.String(255), nullable=False),
+    sa.Column("version", sa.Integer, comment="null until known"),
+    sa.Column("event", sa.String(32), nullable=False, comment="intended, registered, abandoned, ..."),
+    sa.Column("from_stage", sa.String(32)),
+    sa.Column("to_stage", sa.String(32)),
+    sa.Column("created_at", UtcDateTime, nullable=False, default=utc_now),
+    sa.Column("actor", sa.String(255)),
+    sa.Column("reason", sa.Text),
+    sa.Column("evidence", sa.JSON),
+    sa.Index("ix_rl_model_events_mlflow_run_id", "mlflow_run_id"),
+)

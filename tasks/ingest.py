@@ -1,0 +1,191 @@
+"""Recording a file of requests into `cache_metrics`: in bulk, all or nothing, and once however often it is asked."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import sqlalchemy as sa
+
+from infra.database import writing
+from schemas.config import IngestConfig
+from schemas.errors import SourceError
+from schemas.tables import cache_metrics, ingested_sources, key_hash
+from schemas.trace import IntArray
+from tasks.readers import open_reading
+from tasks.rows import RowNormaliser
+from tasks.sources import SHOWN_REJECTIONS, Chunk, SourceFile, identify
+
+MAX_REJECTED_SHARE = 0.05
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class IngestedSource:
+    """What the table holds of a source.
+
+    Attributes:
+        source_id: `cache_metrics.source_id` of its rows.
+        name: file name, or the recipe of simulated traffic.
+        rows: requests that the table holds of it.
+        added_rows: of these, how many this call added; 0 when they were there.
+        rejected_rows: broken lines, left out.
+        first_rejections: the first of them, as sentences; only from the call that added the rows.
+        skipped_rows: requests of a log that no cache may answer, left out.
+        left_out_columns: columns of the file that the table lacks; only from the call that added the rows.
+    """
+
+    source_id: int
+    name: str
+    rows: int
+    added_rows: int
+    rejected_rows: int
+    first_rejections: tuple[str, ...] = ()
+    skipped_rows: int = 0
+    left_out_columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SourceIdentity:
+    """What makes two sources the same: `sha256` and `mapping`. Name and kind only describe it."""
+
+    sha256: str
+    mapping: str
+    name: str
+    kind: str
+
+
+def no_progress(_done_rows: int, _total_rows: int | None) -> None:
+    """Tell nobody."""
+
+
+def ingest_file(engine: sa.Engine, config: IngestConfig, on_progress: Progress = no_progress) -> IngestedSource:
+    """Record the requests of `config.source` in one transaction; a file that is there already adds nothing.
+
+    Args:
+        engine: of `open_database`.
+        config: file and column mapping. Two calls are the same when file content and mapping are.
+        on_progress: called after each chunk with rows done and rows in all (None where unknown).
+
+    Raises:
+        SourceError: the file is missing, empty, damaged, lacks a column, has values that cannot be requests, or is a
+            log with more than 5 % broken lines. Nothing was written.
+        ConfigError: the mapping names columns that do not exist. Nothing was written.
+        StorageError: the database failed. Nothing was written.
+    """
+    source = identify(Path(config.source))
+    identity = SourceIdentity(
+        source.sha256, json.dumps(config.map, sort_keys=True), source.path.name[-255:], source.kind
+    )
+    with writing(engine) as connection:
+        known = find_source(connection, identity)
+        return known or _ingest(connection, source, identity, config.map, on_progress)
+
+
+def find_source(connection: sa.Connection, identity: SourceIdentity) -> IngestedSource | None:
+    """Return the source when it was recorded before."""
+    table = ingested_sources.c
+    row = connection.execute(
+        sa.select(ingested_sources).where(table.sha256 == identity.sha256, table.mapping == identity.mapping)
+    ).one_or_none()
+    if row is None:
+        return None
+    return IngestedSource(row.id, row.name, row.rows, 0, row.rejected_rows, skipped_rows=row.skipped_rows)
+
+
+def add_source(connection: sa.Connection, identity: SourceIdentity) -> int:
+    """Add the row of a source whose requests are to follow in the same transaction; return its id."""
+    counts = {"rows": 0, "rejected_rows": 0, "skipped_rows": 0}
+    added = connection.execute(sa.insert(ingested_sources).values(**vars(identity), **counts))
+    assert added.inserted_primary_key is not None
+    return int(added.inserted_primary_key[0])
+
+
+def set_counts(connection: sa.Connection, source_id: int, **counts: int) -> None:
+    """Set rows, rejected_rows, skipped_rows of a source."""
+    connection.execute(sa.update(ingested_sources).where(ingested_sources.c.id == source_id).values(**counts))
+
+
+def insert_rows(connection: sa.Connection, table: sa.Table, rows: pa.Table, source_id: int) -> None:
+    """Insert checked rows, with the hash of their key."""
+    columns = {name: rows.column(name).to_pylist() for name in rows.column_names}
+    columns["key_hash"] = _key_hashes(rows.column("cache_key")).tolist()
+    columns["source_id"] = [source_id] * rows.num_rows
+    statement = sa.insert(table).compile(dialect=connection.dialect, column_keys=list(columns))
+    names = statement.positiontup if statement.positional else list(columns)
+    values: Iterator[Any] = zip(*(columns[name] for name in names or ()), strict=True)
+    if not statement.positional:
+        values = (dict(zip(columns, row, strict=True)) for row in values)
+    # Past SQLAlchemy's per-row processing, which costs more than SQLite itself; the values have their final types.
+    connection.exec_driver_sql(str(statement), list(values))
+
+
+def _key_hashes(keys: pa.ChunkedArray) -> IntArray:
+    """Return the int64 hash of each key; each distinct key is hashed once."""
+    encoded = keys.combine_chunks().dictionary_encode()
+    hashes = np.array([key_hash(key) for key in encoded.dictionary.to_pylist()], np.int64)
+    codes: IntArray = encoded.indices.to_numpy()
+    return hashes[codes]
+
+
+def _ingest(
+    connection: sa.Connection,
+    source: SourceFile,
+    identity: SourceIdentity,
+    mapping: dict[str, str],
+    on_progress: Progress,
+) -> IngestedSource:
+    table = sa.Table(cache_metrics.name, sa.MetaData(), autoload_with=connection)
+    reading = open_reading(source, mapping, [column.name for column in table.columns])
+    normaliser = RowNormaliser(str(source.path), source.stem[-255:], table)
+    source_id = add_source(connection, identity)
+    tally = _Tally()
+    for chunk in reading.chunks:
+        rows = normaliser.rows(chunk)
+        if rows.num_rows:
+            insert_rows(connection, table, rows, source_id)
+        tally.add(chunk)
+        on_progress(tally.seen_rows, reading.total_rows)
+    tally.check(source)
+    counts = {"rows": tally.rows, "rejected_rows": tally.rejected_rows, "skipped_rows": tally.skipped_rows}
+    set_counts(connection, source_id, **counts)
+    return IngestedSource(
+        source_id=source_id,
+        name=identity.name,
+        added_rows=tally.rows,
+        first_rejections=tuple(tally.rejections),
+        left_out_columns=reading.left_out_columns,
+        **counts,
+    )
+
+
+class _Tally:
+    """Counts over the chunks of a source."""
+
+    def __init__(self) -> None:
+        self.rows = self.rejected_rows = self.skipped_rows = 0
+        self.rejections: list[str] = []
+
+    @property
+    def seen_rows(self) -> int:
+        return self.rows + self.rejected_rows + self.skipped_rows
+
+    def add(self, chunk: Chunk) -> None:
+        self.rows += chunk.table.num_rows
+        self.rejected_rows += chunk.rejected_rows
+        self.skipped_rows += chunk.skipped_rows
+        self.rejections = [*self.rejections, *chunk.rejections][:SHOWN_REJECTIONS]
+
+    def check(self, source: SourceFile) -> None:
+        if self.rejected_rows > MAX_REJECTED_SHARE * self.seen_rows:
+            raise SourceError(
+                f"{source.path}: {self.rejected_rows:,} of {self.seen_rows:,} lines "
+                f"({self.rejected_rows / self.seen_rows:.1%}) are broken, at most {MAX_REJECTED_SHARE:.0%} may be; "
+                f"nothing was written; the first: {'; '.join(self.rejections)}"
+            )
+        if self.rows == 0:
+            none = "no cacheable request (GET or HEAD, status 200 to 399)" if self.skipped_rows else "no rows"
+            raise SourceError(f"{source.path}: {none} among {self.seen_rows:,}; nothing was written")

@@ -1,0 +1,87 @@
+"""The steps between the rows and the registry: learn, judge and export, with the curves kept for the record."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from learning.bundle import export_bundle
+from learning.describe import decision_states, describe, evaluation_dict
+from learning.evaluate import SERVING_CANDIDATES, Evaluation, evaluate
+from learning.problem import CacheProblem
+from learning.scorer import ExportedPolicy
+from learning.train import OnProgress, TrainedPolicy, train
+from schemas.config import TrainConfig
+from schemas.tables import cache_metrics, utc_now
+from tasks.report import Curves
+from tasks.tracking import Tracker
+
+
+def learn(
+    problem: CacheProblem, config: TrainConfig, tracker: Tracker, on_progress: OnProgress
+) -> tuple[TrainedPolicy, Curves]:
+    """Train on the training span; return the policy and its metric curves, which go to the tracker as well."""
+    curves: Curves = defaultdict(list)
+
+    def on_metric(name: str, value: float, step: int) -> None:
+        curves[name].append((step, value))
+        tracker.metric(name, value, step)
+
+    return train(problem, config, on_metric, on_progress), dict(curves)
+
+
+def judge(problem: CacheProblem, trained: TrainedPolicy, config: TrainConfig, tracker: Tracker) -> Evaluation:
+    """Score the policy, the baselines and the bounds on the held-out span."""
+    evaluation = evaluate(problem, trained.scorer, config.seed)
+    scores = {"policy": evaluation.policy, **evaluation.baselines, **evaluation.bounds}
+    for name, score in scores.items():
+        for measure in ("hit_ratio", "byte_hit_ratio", "saved_load_time_ratio", "value_ratio"):
+            value = getattr(score, measure)
+            if value is not None:
+                tracker.metric(f"test.{measure}.{name}", value, trained.timesteps)
+    if evaluation.gap_closed is not None:
+        tracker.metric("test.gap_closed", evaluation.gap_closed, trained.timesteps)
+    return evaluation
+
+
+def export(
+    problem: CacheProblem, trained: TrainedPolicy, evaluation: Evaluation, config: TrainConfig, folder: Path
+) -> Path:
+    """Write the checked bundle to `folder`; see `learning.bundle.export_bundle`."""
+    states, scores = decision_states(problem, trained.scorer, config.seed)
+    policy = ExportedPolicy(trained.net, trained.normaliser)
+    return export_bundle(policy, states, scores, describe(problem, trained, evaluation, config), folder)
+
+
+def model_row(
+    problem: CacheProblem,
+    trained: TrainedPolicy,
+    evaluation: Evaluation,
+    config: TrainConfig,
+    curves: Curves,
+    database: str,
+) -> dict[str, Any]:
+    """Return what `rl_models` records of a policy, without what the registry fills in."""
+    in_objects = problem.capacity.unit == "objects"
+    return {
+        "device": config.device,
+        "cache_size": problem.capacity.limit if in_objects else None,
+        "cache_bytes": None if in_objects else problem.capacity.limit,
+        "max_queries": config.max_queries,
+        "table_name": cache_metrics.name,
+        "timesteps": trained.timesteps,
+        "feature_columns": list(config.feature_columns),
+        "cache_weights": config.cache_weights,
+        "db_type": database,
+        "hyperparameters": trained.hyperparameters,
+        "network_architecture": {
+            "layers": [len(problem.features), *trained.net.widths, 1],
+            "activation": "relu",
+            "shared_by": "candidates",
+            "candidates": SERVING_CANDIDATES,
+        },
+        "reward_history": curves.get("reward", []),
+        "hit_rate_history": curves.get("training_hit_ratio", []),
+        "training_duration_seconds": trained.seconds,
+        "metrics": evaluation_dict(evaluation),
+        "trained_at": utc_now(),
+    }
