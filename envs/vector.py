@@ -22,6 +22,8 @@ class EvictionVecEnv(VecEnv):
     (see `cachesim.rollout`). An episode ends, truncated, where the span ends or when `resync` loads new states.
     """
 
+    render_mode = None  # asked for by the base class
+
     def __init__(self, decisions: Decisions, reward: Reward) -> None:
         batch, candidates, n_features = decisions.rows.shape
         box = gym.spaces.Box(-8.0, 8.0, (candidates, n_features), np.float32)

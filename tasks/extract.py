@@ -43,6 +43,18 @@ class RowQuery:
     feature_columns: tuple[str, ...] = ()
 
 
+def require_features(engine: sa.Engine, names: tuple[str, ...]) -> None:
+    """Raise ConfigError unless each name is a column of `cache_metrics` that can be learned from, and named once."""
+    with storage_errors(engine.url), engine.connect() as connection:
+        _check_features(_reflected(connection), names)
+
+
+def is_empty(engine: sa.Engine) -> bool:
+    """Return whether no request is recorded; StorageError when the database fails."""
+    with storage_errors(engine.url), engine.connect() as connection:
+        return connection.execute(sa.select(cache_metrics.c.id).limit(1)).first() is None
+
+
 def read_rows(engine: sa.Engine, query: RowQuery) -> pd.DataFrame:
     """Return the requests that `query` asks for, ordered by (timestamp, id).
 
@@ -57,7 +69,7 @@ def read_rows(engine: sa.Engine, query: RowQuery) -> pd.DataFrame:
         StorageError: the database failed.
     """
     with storage_errors(engine.url), engine.connect() as connection:
-        table = sa.Table(cache_metrics.name, sa.MetaData(), autoload_with=connection)
+        table = _reflected(connection)
         _check_features(table, query.feature_columns)
         columns = [table.columns[name] for name in dict.fromkeys((*ALWAYS_READ, *query.feature_columns))]
         rows = _fetch(connection, _select(table, columns, query), columns)
@@ -104,6 +116,10 @@ def object_codes(rows: pd.DataFrame) -> IntArray:
 
 def _codes(column: pd.Series) -> IntArray:
     return np.asarray(column.cat.codes, np.int64)
+
+
+def _reflected(connection: sa.Connection) -> sa.Table:
+    return sa.Table(cache_metrics.name, sa.MetaData(), autoload_with=connection)
 
 
 def _check_features(table: sa.Table, names: tuple[str, ...]) -> None:

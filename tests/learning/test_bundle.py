@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
+import learning.bundle
 from learning.bundle import FILES, WORK_PREFIX, bundle_sha256, export_bundle, load_bundle
 from learning.onnx_export import onnx_scorer
 from learning.owner import current_owner
@@ -309,6 +310,17 @@ def test_a_network_that_differs_from_the_trained_policy_is_never_seen(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("writer", ["write_onnx", "to_torch_script"])
+def test_a_file_that_holds_another_network_is_never_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str
+) -> None:
+    write = getattr(learning.bundle, writer)
+    monkeypatch.setattr(learning.bundle, writer, lambda policy, *rest: write(SmallPolicy(seed=1), *rest))
+    with pytest.raises(BundleError, match="against the trained policy"):
+        export(tmp_path / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_scores_of_another_shape_are_refused(tmp_path: Path) -> None:
     class Column(SmallPolicy):
         def forward(self, raw: torch.Tensor) -> torch.Tensor:
@@ -390,6 +402,29 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_cleans_up(tmp_path: P
     assert [p.name.startswith(WORK_PREFIX) for p in tmp_path.iterdir()] == [True]
     export(target)
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+WATCHED = """
+import os, pathlib, sys
+import learning.bundle, tests.learning.test_bundle as t
+target, files = sys.argv[1], set(learning.bundle.FILES)
+seen = []
+
+def watch(event, arguments):
+    if event in ("open", "os.rename", "os.mkdir", "shutil.copyfile", "os.remove") and os.path.isdir(target):
+        seen.append({name for name in files if os.path.exists(f"{target}/{name}")})
+
+sys.addaudithook(watch)
+t.export(pathlib.Path(target))
+assert all(names == files for names in seen), seen
+assert seen  # the folder was seen before the export ended
+"""
+
+
+def test_at_no_moment_does_a_part_of_a_bundle_show(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WATCHED, str(tmp_path / "b")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
 
 
 def test_work_of_a_live_process_or_of_another_host_is_left_alone(tmp_path: Path) -> None:

@@ -306,6 +306,28 @@ def test_an_interrupted_registration_of_the_same_run_can_be_given_again(stores: 
     assert stores.mirrored() == stores.in_mlflow() == {1: run_id}
 
 
+def test_another_process_may_settle_a_registration_that_is_under_way(stores: Stores, bundle: Path) -> None:
+    run_id = stores.train()
+    settled: list[str] = []
+
+    def other_process(step: str) -> None:
+        settled.extend(heal(stores.engine, stores.tracker))
+
+    model = register(stores.engine, stores.tracker, run_id, bundle, {}, other_process)
+    assert len(settled) == 1  # once MLflow had the version, and not before
+    assert stores.mirrored() == stores.in_mlflow() == {model.version: run_id}
+    assert stores.events() == [(INTENDED, None), (REGISTERED, 1)]
+
+
+def test_a_version_that_somebody_made_of_the_run_is_taken_over(stores: Stores, bundle: Path) -> None:
+    run_id = stores.train()
+    client = stores.tracker.client
+    client.create_registered_model(NAME)
+    client.create_model_version(NAME, f"{client.get_run(run_id).info.artifact_uri}/model", run_id)
+    assert stores.register(run_id, bundle).version == 1
+    assert stores.mirrored() == stores.in_mlflow() == {1: run_id}
+
+
 def _interrupt(point: str) -> Callable[[str], None]:
     def after_step(step: str) -> None:
         if step == point:

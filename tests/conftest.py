@@ -1,0 +1,76 @@
+"""Fixtures for all tests: the folder of shared traces, and traces made from it or by hand."""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import settings
+
+from schemas.trace import Trace
+
+settings.register_profile("ers", deadline=None)  # a first example may compile a kernel
+settings.load_profile("ers")
+
+
+@pytest.fixture(scope="session")
+def traces_dir() -> Path:
+    """The folder of real traces: ERS_TRACES_DIR, or ../shared/traces beside the repository.
+
+    Tests that need it are skipped where it is missing; with ERS_REQUIRE_ALL=1 they fail.
+    """
+    default = Path(__file__).parents[2] / "shared" / "traces"
+    folder = Path(os.environ.get("ERS_TRACES_DIR", default))
+    if not folder.is_dir():
+        reason = f"no shared traces at {folder}: set ERS_TRACES_DIR"
+        (pytest.fail if os.environ.get("ERS_REQUIRE_ALL") == "1" else pytest.skip)(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_trace(traces_dir: Path) -> Callable[[str], Trace]:
+    """Return the shared trace of a name such as "web12": keys and sizes as recorded, no load times, one endpoint."""
+
+    @cache
+    def load(name: str) -> Trace:
+        rows = pd.read_parquet(traces_dir / f"{name}.parquet", columns=["timestamp", "key", "size_bytes"])
+        codes, distinct = pd.factorize(rows["key"])
+        return Trace(
+            key=codes.astype(np.int64),
+            timestamp_s=rows["timestamp"].to_numpy(np.float64, copy=True),
+            size_bytes=rows["size_bytes"].to_numpy(np.int64, copy=True),
+            load_time_ms=np.full(len(rows), np.nan, np.float32),
+            endpoint=np.zeros(len(rows), np.int32),
+            n_keys=len(distinct),
+        )
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def make_trace() -> Callable[..., Trace]:
+    """Return a trace of given keys, one request a second; by default of one byte each and unknown load time."""
+
+    def build(
+        keys: Sequence[int],
+        size_bytes: Sequence[int] | int = 1,
+        load_time_ms: Sequence[float] | float = np.nan,
+        columns: dict[str, Sequence[float]] | None = None,
+    ) -> Trace:
+        n = len(keys)
+        columns = columns or {}
+        return Trace(
+            key=np.array(keys, np.int64),
+            timestamp_s=np.arange(n, dtype=np.float64),
+            size_bytes=np.broadcast_to(np.array(size_bytes, np.int64), n).copy(),
+            load_time_ms=np.broadcast_to(np.array(load_time_ms, np.float32), n).copy(),
+            endpoint=np.zeros(n, np.int32),
+            n_keys=max(keys, default=-1) + 1,
+            columns=np.array(list(columns.values()), np.float32).reshape(len(columns), n).T.copy(),
+            column_names=tuple(columns),
+        )
+
+    return build

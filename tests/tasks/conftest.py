@@ -1,0 +1,90 @@
+"""An empty database for each test, and files of requests to record into it."""
+
+import gzip
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from infra.database import open_database
+from infra.settings import Settings
+from schemas.config import IngestConfig
+from tasks.ingest import IngestedSource, ingest_file
+
+Record = Callable[..., IngestedSource]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(_env_file=None, ers_home=tmp_path / "home", db_url=f"sqlite:///{tmp_path / 'home' / 'ers.db'}")
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[sa.Engine]:
+    engine = open_database(settings)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def record(engine: sa.Engine) -> Record:
+    """Ingest a file; keywords are the mapping."""
+
+    def call(path: Path, **mapping: str) -> IngestedSource:
+        return ingest_file(engine, IngestConfig(source=str(path), map=mapping))
+
+    return call
+
+
+@pytest.fixture
+def read(engine: sa.Engine) -> Callable[[], pd.DataFrame]:
+    """All rows of the table, all columns, by id."""
+
+    def call() -> pd.DataFrame:
+        with engine.connect() as connection:
+            return pd.read_sql("SELECT * FROM cache_metrics ORDER BY id", connection)
+
+    return call
+
+
+@pytest.fixture
+def written_rows(engine: sa.Engine) -> Callable[[], tuple[int, int]]:
+    """Rows of cache_metrics and of ingested_sources."""
+
+    def call() -> tuple[int, int]:
+        with engine.connect() as connection:
+            counts = [
+                connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+                for table in ("cache_metrics", "ingested_sources")
+            ]
+        return counts[0], counts[1]
+
+    return call
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> Callable[..., Path]:
+    """A Parquet file of the given columns."""
+
+    def write(name: str = "requests.parquet", **columns: Any) -> Path:
+        path = tmp_path / name
+        pd.DataFrame(columns).to_parquet(path, index=False)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Callable[[str, str], Path]:
+    """A text file, compressed when its name ends in .gz."""
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        data = text.encode()
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return path
+
+    return write
