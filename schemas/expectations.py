@@ -4,6 +4,7 @@ Great Expectations takes seconds to import, so it is imported when a suite is ma
 `ExpectColumnQuantileValuesToBeBetween` is not used: its result holds numpy.bool, which breaks the JSON of a result.
 """
 
+import warnings
 from typing import Any
 
 MIN_REQUESTS = 1_000
@@ -18,7 +19,9 @@ def training_rows(feature_columns: tuple[str, ...]) -> dict[str, Any]:
     Args:
         feature_columns: numeric or boolean columns that are to be learned from; missing values are fine.
     """
-    import great_expectations.expectations
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of what it imports
+        import great_expectations.expectations
 
     gx: Any = great_expectations.expectations  # its names are not typed as exported
     finite = {"min_value": -LARGEST_FINITE, "max_value": LARGEST_FINITE}

@@ -1,5 +1,6 @@
 """Each compiled policy against a model of it written independently with plain dictionaries."""
 
+import random
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -206,3 +207,15 @@ def test_a_policy_equals_its_model_with_bytes_and_changing_sizes(
     assert outcome.hit.tolist() == model.run()
     assert outcome.resident_charge == sum(model.held.values())
     assert outcome.resident_objects == len(model.held)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("limit", [4, 10, 30])
+def test_a_policy_equals_its_model_on_skewed_requests(
+    policy: str, make_trace: Callable[..., Trace], limit: int
+) -> None:
+    """Long enough to fill main queues and to use counters to their ends."""
+    draw = random.Random(limit)
+    keys = [int(60 * draw.random() ** 3 + i // 200) for i in range(2_000)]
+    outcome = replay(make_trace(keys), policy, Capacity(limit, "objects"))
+    assert outcome.hit.tolist() == MODELS[policy](limit, [(key, 1) for key in keys]).run()

@@ -1,10 +1,10 @@
 """The database opens on every start, in any number of processes, or says in one line why not."""
 
-import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,7 +46,7 @@ def test_the_migrations_give_the_tables_that_the_code_describes(settings_of):
 def test_a_second_start_changes_nothing_and_keeps_the_rows(settings_of):
     engine = open_database(settings_of())
     with writing(engine) as connection:
-        connection.execute(sa.insert(ingested_sources).values(sha256="x", **SOURCE))
+        add(connection, "x")
     engine.dispose()
     again = open_database(settings_of())
     with again.connect() as connection:
@@ -124,24 +124,39 @@ def test_a_locked_database_is_one_clear_line(settings_of, tmp_path, monkeypatch)
     engine.dispose()
 
 
+def add(connection: sa.Connection, sha256: object) -> None:
+    connection.execute(sa.insert(ingested_sources).values(sha256=str(sha256), **SOURCE))
+
+
 def test_an_exception_inside_writing_rolls_everything_back(settings_of):
     engine = open_database(settings_of())
-    with pytest.raises(KeyError), writing(engine) as connection:
-        connection.execute(sa.insert(ingested_sources).values(sha256="x", **SOURCE))
-        raise KeyError
+
+    def write_and_fail() -> None:
+        with writing(engine) as connection:
+            add(connection, "x")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_and_fail()
     with engine.connect() as connection:
         assert connection.execute(sa.select(ingested_sources)).all() == []
     engine.dispose()
 
 
-def test_writing_never_meets_a_stale_snapshot(settings_of):
-    """Two writers that read before they write: the second waits at its start and then sees what the first wrote."""
+def test_writers_that_read_before_they_write_wait_for_each_other(settings_of):
+    """Without the lock from the start, SQLite refuses at once a reader that turns writer behind another's commit."""
     engine = open_database(settings_of())
-    for expected in range(3):
-        with writing(engine) as connection:
-            count = connection.execute(sa.select(sa.func.count()).select_from(ingested_sources)).scalar_one()
-            assert count == expected
-            connection.execute(sa.insert(ingested_sources).values(sha256=str(count), **SOURCE))
+
+    def add_many(_writer: int) -> None:
+        for _ in range(20):
+            with writing(engine) as connection:
+                count = connection.execute(sa.select(sa.func.count()).select_from(ingested_sources)).scalar_one()
+                add(connection, count)  # unique: two writers that saw the same count would collide
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add_many, range(4)))
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(ingested_sources)).scalar_one() == 80
     engine.dispose()
 
 
@@ -160,15 +175,13 @@ def test_errors_never_show_the_password(settings_of):
 
 def test_a_full_disk_is_told_as_such(settings_of):
     engine = open_database(settings_of())
-    with pytest.raises(StorageError, match="full; free space on the disk"), writing(engine) as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count = 1")
-        for number in range(1000):
-            connection.execute(sa.insert(ingested_sources).values(sha256=f"{number}", **SOURCE))
+
+    def fill() -> None:
+        with writing(engine) as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")
+            for number in range(1000):
+                add(connection, number)
+
+    with pytest.raises(StorageError, match="full; free space on the disk"):
+        fill()
     engine.dispose()
-
-
-def test_the_migrations_travel_with_the_package():
-    """A copy of the folders that run without the rest of the repository still finds them."""
-    folder = Path(infra.database.__file__).parent / "migrations"
-    assert (folder / "env.py").exists()
-    assert shutil.which("alembic") is None or (folder / "script.py.mako").exists()
