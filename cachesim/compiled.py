@@ -1,7 +1,31 @@
-"""How the kernels of the policies are compiled: on first use, cached on disk, without Numba's reference counts."""
+"""How the kernels are compiled: on first use, cached on disk, and anew after any change of this package.
 
-from numba import njit
+Numba notices a change of a kernel's own file, not of the kernels that it calls from others. So the cache lies in a
+folder that is named by the sources of the whole package.
+"""
+
+import hashlib
+from pathlib import Path
+
+from numba import config, njit
+
+_PACKAGE = Path(__file__).parent
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(f"{path.relative_to(_PACKAGE)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+CODE_FINGERPRINT = _fingerprint()
+"""Changes with the sources of the simulator: results that are kept are keyed by it."""
+
+_cache_root = getattr(config, "CACHE_DIR", "") or _PACKAGE / "__pycache__"  # NUMBA_CACHE_DIR, when it is set
+setattr(config, "CACHE_DIR", str(Path(_cache_root) / f"kernels-{CODE_FINGERPRINT}"))  # noqa: B010 (untyped module)
 
 # A kernel that allocates nothing needs no reference counts, and counting around each use of a state's arrays took two
-# thirds of a replay's time (docs/decisions/0001). A kernel that does allocate then fails to compile: use njit for it.
+# thirds of a replay's time (docs/decisions/0001). A kernel that does allocate then fails to compile.
 kernel = njit(cache=True, _nrt=False)  # type: ignore[call-overload]
+allocating_kernel = njit(cache=True)

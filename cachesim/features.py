@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cachesim.compiled import allocating_kernel, kernel
 from cachesim.lists import empty_links, oldest, push, unlink
 from schemas.trace import Trace
 
@@ -172,7 +172,7 @@ def _fill_missing(values: Float32Array, training: int) -> Float32Array:
     return np.nan_to_num(values, nan=float(known.mean(dtype=np.float64)) if known.size else 0.0)
 
 
-@njit(cache=True)
+@allocating_kernel
 def _follow_stream(  # type: ignore[no-untyped-def]
     keys, endpoints, n_endpoints, remembered, half_lives, history_keys, capacity_objects, rows
 ):
@@ -215,18 +215,25 @@ def _follow_stream(  # type: ignore[no-untyped-def]
         rows[t, HISTORY_WIDTH - 1] = endpoint_new[endpoint]
 
 
-@njit(cache=True)
+@kernel
+def copy_row(source, target):  # type: ignore[no-untyped-def]
+    """Copy the numbers of one row; a slice assignment would allocate."""
+    for i in range(source.size):
+        target[i] = source[i]
+
+
+@kernel
 def observe(history, age, time_in_cache, hit_ratio, half_lives, out):  # type: ignore[no-untyped-def]
     """Write the raw features of one candidate to `out` (f,), from its history row and the moment."""
     out[0] = age
     out[1] = time_in_cache
     out[2] = hit_ratio
-    out[MOMENT_FEATURES:] = history
+    copy_row(history, out[MOMENT_FEATURES:])
     for c in range(half_lives.size):
         out[MOMENT_FEATURES + COUNTS_AT + c] *= 2.0 ** (-age / half_lives[c])
 
 
-@njit(cache=True)
+@kernel
 def transform(values, normaliser):  # type: ignore[no-untyped-def]
     """Turn the raw features `values` (f,) of one candidate, in place, into what the network sees."""
     for i in range(values.size):
@@ -246,7 +253,7 @@ def transform(values, normaliser):  # type: ignore[no-untyped-def]
         values[i] = min(max(y, np.float32(-STANDARD_LIMIT)), np.float32(STANDARD_LIMIT))
 
 
-@njit(cache=True)
+@kernel
 def _transform_rows(rows, normaliser):  # type: ignore[no-untyped-def]
     for row in rows:
         transform(row, normaliser)

@@ -8,10 +8,10 @@ near the end of the span would be censored, so decisions stop two horizons befor
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from cachesim.capacity import Capacity
+from cachesim.compiled import allocating_kernel, kernel
 from cachesim.features import MOMENT_FEATURES, Float32Array, raw_normaliser
 from cachesim.oracle import NEVER, next_request
 from cachesim.sampled import (
@@ -70,7 +70,7 @@ def blind_oracle(requests: int) -> Oracle:
     return Oracle(np.full(requests, NEVER), np.zeros(requests), 1.0, requests)
 
 
-@njit(cache=True)
+@allocating_kernel
 def _copy_cache(source, a, target, b):  # type: ignore[no-untyped-def]
     n = source.residents[a]
     target.slot_of[b] = source.slot_of[a]
@@ -86,7 +86,7 @@ def _copy_cache(source, a, target, b):  # type: ignore[no-untyped-def]
     target.counts[b] = source.counts[a]
 
 
-@njit(cache=True)
+@kernel
 def _judge(caches, b, stream, oracle, candidates, worths):  # type: ignore[no-untyped-def]
     t = caches.position[b]
     for j in range(candidates.size):
@@ -95,20 +95,20 @@ def _judge(caches, b, stream, oracle, candidates, worths):  # type: ignore[no-un
         worths[j] = 0.0 if following == NEVER else oracle.worth[at] * np.exp((t - following) / oracle.horizon)
 
 
-@njit(cache=True)
+@kernel
 def _present(caches, b, stream, oracle, candidates, worths, normaliser, rows):  # type: ignore[no-untyped-def]
     sample(caches, b, candidates)
     _judge(caches, b, stream, oracle, candidates, worths)
     observe_candidates(caches, b, stream, candidates, normaliser, rows)
 
 
-@njit(cache=True)
+@kernel
 def _present_all(caches, stream, oracle, normaliser, candidates, worths, rows):  # type: ignore[no-untyped-def]
     for b in range(candidates.shape[0]):
         _present(caches, b, stream, oracle, candidates[b], worths[b], normaliser, rows[b])
 
 
-@njit(cache=True)
+@allocating_kernel
 def _step_all(caches, stream, oracle, starts, start_of, actions, candidates, unmarked, done):  # type: ignore[no-untyped-def]
     for b in range(actions.size):
         resolve(caches, b, stream, candidates[b, actions[b]])
@@ -117,7 +117,7 @@ def _step_all(caches, stream, oracle, starts, start_of, actions, candidates, unm
             _copy_cache(starts, start_of[b], caches, b)
 
 
-@njit(cache=True)
+@allocating_kernel
 def _collect_starts(cache, stream, oracle, scorer, n_candidates, positions, starts, hit):  # type: ignore[no-untyped-def]
     """Replay the span once, copying the cache at the first decision from each position on; return how many."""
     found = 0

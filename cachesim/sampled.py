@@ -15,15 +15,16 @@ al., USENIX ATC 2017); here the incoming object is a candidate too, so that refu
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from cachesim.capacity import Capacity
+from cachesim.compiled import allocating_kernel, kernel
 from cachesim.features import (
     HALF_LIVES_PER_CAPACITY,
     HIT_STEP,
     Float32Array,
     Normaliser,
+    copy_row,
     observe,
     request_history,
     transform,
@@ -131,7 +132,7 @@ def _most_residents(stream: Stream, n_keys: int) -> int:
     return max(1, int(np.searchsorted(np.cumsum(requested), stream.limit, side="right")))
 
 
-@njit(cache=True)
+@kernel
 def advance(caches, b, stream, end, hit):  # type: ignore[no-untyped-def]
     """Serve requests of cache b until a miss that does not fit (True) or the position `end` (False).
 
@@ -143,7 +144,7 @@ def advance(caches, b, stream, end, hit):  # type: ignore[no-untyped-def]
         caches.hit_ratio[b] += HIT_STEP * ((slot >= 0) - caches.hit_ratio[b])
         if slot >= 0:
             caches.last[b, slot] = t
-            caches.history[b, slot] = stream.history[t]
+            copy_row(stream.history[t], caches.history[b, slot])
             if hit.size:
                 hit[t] = True
         elif stream.charge[t] > stream.limit:
@@ -156,7 +157,7 @@ def advance(caches, b, stream, end, hit):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True)
+@kernel
 def admit(caches, b, stream):  # type: ignore[no-untyped-def]
     """Make the object of the current request a resident of cache b."""
     t = caches.position[b]
@@ -166,13 +167,13 @@ def admit(caches, b, stream):  # type: ignore[no-untyped-def]
     caches.last[b, slot] = t
     caches.admitted[b, slot] = t
     caches.charge[b, slot] = stream.charge[t]
-    caches.history[b, slot] = stream.history[t]
+    copy_row(stream.history[t], caches.history[b, slot])
     caches.residents[b] += 1
     caches.used[b] += stream.charge[t]
     caches.counts[b, ADMISSIONS] += 1
 
 
-@njit(cache=True)
+@kernel
 def evict(caches, b, slot):  # type: ignore[no-untyped-def]
     """Remove the resident of a slot of cache b; the last resident moves into its slot."""
     caches.slot_of[b, caches.key[b, slot]] = -1
@@ -185,11 +186,11 @@ def evict(caches, b, slot):  # type: ignore[no-untyped-def]
         caches.last[b, slot] = caches.last[b, moved]
         caches.admitted[b, slot] = caches.admitted[b, moved]
         caches.charge[b, slot] = caches.charge[b, moved]
-        caches.history[b, slot] = caches.history[b, moved]
+        copy_row(caches.history[b, moved], caches.history[b, slot])
         caches.slot_of[b, caches.key[b, slot]] = slot
 
 
-@njit(cache=True)
+@kernel
 def resolve(caches, b, stream, slot):  # type: ignore[no-untyped-def]
     """Drop a candidate of cache b: a resident, or the incoming object. Serves the request when it then fits."""
     t = caches.position[b]
@@ -203,7 +204,7 @@ def resolve(caches, b, stream, slot):  # type: ignore[no-untyped-def]
     caches.position[b] = t + 1
 
 
-@njit(cache=True)
+@kernel
 def sample(caches, b, candidates):  # type: ignore[no-untyped-def]
     """Fill `candidates` (k,) with slots: the incoming object, then random residents (all of them, when few)."""
     candidates[0] = INCOMING
@@ -220,7 +221,7 @@ def sample(caches, b, candidates):  # type: ignore[no-untyped-def]
         candidates[j] = np.int64((x >> np.uint64(33)) % np.uint64(residents))
 
 
-@njit(cache=True)
+@kernel
 def observe_candidates(caches, b, stream, candidates, normaliser, out):  # type: ignore[no-untyped-def]
     """Write the features of the candidates of cache b, transformed by `normaliser`, to `out` (k, f)."""
     t = caches.position[b]
@@ -235,7 +236,7 @@ def observe_candidates(caches, b, stream, candidates, normaliser, out):  # type:
         transform(out[j], normaliser)
 
 
-@njit(cache=True)
+@kernel
 def score(scorer, rows, hidden, scores):  # type: ignore[no-untyped-def]
     """Write the scores of transformed feature rows (k, f) to `scores` (k,); `hidden` (2, h) is working memory."""
     width = scorer.last.size
@@ -257,7 +258,7 @@ def score(scorer, rows, hidden, scores):  # type: ignore[no-untyped-def]
         scores[j] = total
 
 
-@njit(cache=True)
+@allocating_kernel
 def score_raw(scorer, raw):  # type: ignore[no-untyped-def]
     """Return the scores (n,) of raw feature rows (n, f), as the replay computes them."""
     rows = raw.copy()
@@ -268,7 +269,7 @@ def score_raw(scorer, raw):  # type: ignore[no-untyped-def]
     return scores
 
 
-@njit(cache=True)
+@allocating_kernel
 def replay_until(caches, b, stream, end, scorer, n_candidates, hit):  # type: ignore[no-untyped-def]
     """Run cache b to position `end` with the scorer in charge, marking hits in `hit`."""
     candidates = np.empty(n_candidates, np.int64)

@@ -118,8 +118,8 @@ def _parquet_chunks(path: Path, columns: dict[str, str]) -> Iterator[Chunk]:
 
 
 def _csv_columns(path: Path) -> list[str]:
-    with readable(path), open_bytes(path) as file:
-        names = next(csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline="")), [])
+    with readable(path), io.TextIOWrapper(open_bytes(path), "utf-8-sig", newline="") as file:
+        names = next(csv.reader(file), [])
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SourceError(
@@ -156,8 +156,7 @@ def _renamed(table: pa.Table, columns: dict[str, str]) -> pa.Table:
 
 def _log_chunks(path: Path) -> Iterator[Chunk]:
     first_line = 1
-    with readable(path), open_bytes(path) as file:
-        lines = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="\n")
+    with readable(path), io.TextIOWrapper(open_bytes(path), "utf-8", "backslashreplace", "\n") as lines:
         while batch := list(islice(lines, CHUNK_ROWS)):
             yield _log_chunk(batch, first_line)
             first_line += len(batch)

@@ -100,7 +100,7 @@ def readable(path: Path) -> Iterator[None]:
     except (gzip.BadGzipFile, zlib.error) as error:
         raise SourceError(f"{path}: damaged gzip file ({error}); copy it again") from error
     except UnicodeDecodeError as error:
-        raise SourceError(f"{path}: not UTF-8 text at byte {error.start}; convert it") from error
+        raise SourceError(f"{path}: not UTF-8 text ({error.reason}); convert it") from error
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise SourceError(f"{path}: cannot be read: {reason}") from error

@@ -9,7 +9,4 @@ A bound's `start` is told the future as well. Rules that hold for all: an object
 resident keeps the charge it was admitted with until it is evicted, since a hit serves the stored copy; one that is
 charged more than the limit is never admitted; room is made before an object is admitted, so that occupancy never
 exceeds the limit.
-
-Numba notices a change of a policy's own file, not of the modules it calls: after an edit of `ledger`, `queues`,
-`cachesim.lists` or `cachesim.heap`, remove the `__pycache__` folders of cachesim.
 """

@@ -11,7 +11,9 @@ from schemas.errors import ConfigError
 from schemas.trace import Trace
 
 
-@pytest.mark.parametrize(X)
+@pytest.mark.parametrize(
+    ("distinct", "fraction", "objects"), [(100, 0.25, 25), (100, 0.254, 25), (6, 0.25, 2), (9, 0.001, 1)]
+)
 def test_a_fraction_is_rounded_to_the_nearest_object_and_at_least_one(
     make_trace: Callable[..., Trace], distinct: int, fraction: float, objects: int
 ) -> None:

@@ -210,7 +210,8 @@ def bad_files(folder: Path) -> list[tuple[Path, str]]:
         (made("header.csv", b"timestamp,key\n"), "no rows"),
         (made("twice.csv", b"timestamp,key,key\n1,a,b\n"), "it repeats 'key'"),
         (made("ragged.csv", b"timestamp,key\n1,a\n2,b,c\n"), "Expected 2 columns, got 3"),
-        (made("latin.csv", b"timestamp,key\n1,\xe6\n"), "UTF8"),
+        (made("latin.csv", b"timestamp,key\n1,\xe6\n"), "not UTF-8 text"),
+        (made("later.csv", b"timestamp,key\n" + b"1,a\n" * 50_000 + b"1,\xe6\n"), "invalid UTF8"),
         (made("photo.jpg", b"\xff\xd8\xff\xe0" * 100), "neither Parquet nor an access log"),
         (made("cut.log.gz", packed[:-20]), "the gzip file ends too early; copy it again"),
         (made("cut.csv.gz", gzip.compress(b"timestamp,key\n1,a\n" * 99)[:-10]), "the gzip file ends too early"),
@@ -219,7 +220,7 @@ def bad_files(folder: Path) -> list[tuple[Path, str]]:
     ]
 
 
-@pytest.mark.parametrize("number", range(14))
+@pytest.mark.parametrize("number", range(15))
 def test_a_file_that_cannot_be_read_is_one_clear_line(tmp_path, record, written_rows, number):
     path, told = bad_files(tmp_path)[number]
     with pytest.raises(SourceError) as caught:
