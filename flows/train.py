@@ -20,7 +20,7 @@ from schemas.trace import Trace
 from tasks.extract import RowQuery, is_empty, read_rows, require_features, to_trace
 from tasks.ingest import IngestedSource, ingest_file
 from tasks.learn import export, judge, learn, model_row
-from tasks.registry import RegisteredModel, register
+from tasks.registry import RegisteredModel, heal, register
 from tasks.report import write_report
 from tasks.simulate import record_simulated
 from tasks.tracking import Tracker, open_tracker
@@ -47,9 +47,10 @@ class StepClock:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left behind: the registered version, the bundle and the report, and the scores."""
+    """What a run left behind: the MLflow run, the registered version, the bundle and the report, and the scores."""
 
     run_id: str
+    tracking_uri: str
     model: RegisteredModel
     bundle: Path
     report: Path
@@ -67,6 +68,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
             problem = build_problem(trace, config)
         with clock.step("open"):
             tracker = io_task(open_tracker, retries=STORAGE_RETRIES)(settings)
+            for healed in heal(engine, tracker):
+                say(healed)
         outcome = _run(engine, tracker, problem, config, settings, clock)
     finally:
         engine.dispose()
@@ -153,12 +156,13 @@ def _learn(
     with clock.step("register"):
         row = model_row(problem, trained, evaluation, config, curves, engine.dialect.name)
         model = io_task(register, retries=STORAGE_RETRIES)(engine, tracker, run_id, bundle, row)
-    return Outcome(run_id, model, bundle, report, scores)
+    return Outcome(run_id, tracker.shown_uri, model, bundle, report, scores)
 
 
 def _result(problem: CacheProblem, config: TrainConfig, outcome: Outcome, clock: StepClock) -> dict[str, Any]:
     return {
         "run_id": outcome.run_id,
+        "tracking_uri": outcome.tracking_uri,
         "algorithm": config.algorithm,
         "model": {"name": outcome.model.name, "version": outcome.model.version, "stage": outcome.model.stage},
         "bundle": str(outcome.bundle),
@@ -219,4 +223,5 @@ def _paths(result: dict[str, Any]) -> list[str]:
         f"model   {model['name']} version {model['version']} (stage {model['stage']}), MLflow run {result['run_id']}",
         f"bundle  {result['bundle']}",
         f"report  {result['report']}",
+        f"look    mlflow ui --backend-store-uri {result['tracking_uri']}",
     ]

@@ -1,0 +1,1 @@
+"""Settings, the database engine and its migrations."""

@@ -74,7 +74,7 @@ def train(problem: CacheProblem, config: TrainConfig, on_metric: OnMetric, on_pr
     """
     started = time.perf_counter()
     device = _device(config.device)
-    decisions = _decisions(problem, config.seed)
+    decisions = _decisions(problem, config.seed, on_metric)
     env = EvictionVecEnv(decisions, REWARD[config.algorithm])
     with _one_thread():
         model = build(config, env, device)
@@ -108,7 +108,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _decisions(problem: CacheProblem, seed: int) -> Decisions:
+def _decisions(problem: CacheProblem, seed: int, on_metric: OnMetric) -> Decisions:
     span = problem.span
     eviction_age_requests = replay(span, "lru", problem.capacity).mean_eviction_age_requests
     if np.isnan(eviction_age_requests):
@@ -125,7 +125,7 @@ def _decisions(problem: CacheProblem, seed: int) -> Decisions:
         candidates=TRAINING_CANDIDATES,
         seed=seed,
     )
-    decisions.resync(oldest_first(decisions.n_features))
+    on_metric("training_hit_ratio", decisions.resync(oldest_first(decisions.n_features)), 0)
     rows = _random_rows(decisions, np.random.default_rng(seed))
     decisions.normaliser = fit_normaliser(rows, span.column_names, problem.capacity.mean_objects(span))
     return decisions

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from schemas.tables import MAX_CACHE_KEY_CHARS, MAX_CACHE_NAME_CHARS
 
 LINE = re.compile(
-    r"\S+ \S+ .*?\[(?P<time>[^\]]*)\] "
+    r"\S+ \S+ .*?\[(?P<time>[^\[\]]{1,40})\] "  # bounded, or a line of brackets takes quadratic time
     r'"(?P<request>(?:[^"\\]|\\.)*)" (?P<status>\d{3}) (?P<bytes>\d+|-)'
     r'(?: "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*")?\s*'
 )

@@ -2,6 +2,7 @@
 
 import gzip
 import random
+import time
 
 import pytest
 from hypothesis import given
@@ -86,6 +87,13 @@ def test_no_bytes_at_all_crash_the_parser(data):
         return
     with pytest.raises(ValueError, match="not Common or Combined"):
         parse_line(data.decode(errors="backslashreplace"))
+
+
+@pytest.mark.parametrize("piece", [b"[", b'[x] "', b"\\", b"a ", b"[" + b"x" * 39, b'[x] "y" 200 1 "z'])
+def test_a_hostile_line_costs_linear_time(piece):
+    start_s = time.process_time()
+    assert not is_log_line(b"a b " + piece * (200_000 // len(piece)))
+    assert time.process_time() - start_s < 2
 
 
 def real_lines(traces_dir) -> list[bytes]:
