@@ -1,1 +1,1 @@
-"""The cache itself: compiled replay, policies, features, objective, oracles and synthetic traffic. NumPy and Numba only."""
+"""The cache itself: compiled replay, policies, features, objective, oracles, traffic. NumPy and Numba only."""

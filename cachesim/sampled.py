@@ -33,6 +33,7 @@ from schemas.trace import FloatArray, IntArray, Trace
 
 INCOMING = -1  # stands for the incoming object where a slot is expected
 ADMISSIONS, EVICTIONS, REJECTIONS = range(3)
+HISTORY_MULTIPLE = 8  # keys remembered beside the residents, in capacities of objects
 
 
 class Stream(NamedTuple):
@@ -82,7 +83,12 @@ class Scorer(NamedTuple):
     last_bias: Float32Array  # (1,)
 
 
-def build_stream(trace: Trace, capacity: Capacity, training: int, history_multiple: int) -> Stream:
+def remembered_keys(capacity_objects: float, history_multiple: int = HISTORY_MULTIPLE) -> int:
+    """Return of how many keys the history is kept: the residents, and `history_multiple` capacities of others."""
+    return int(np.ceil((1 + history_multiple) * capacity_objects))
+
+
+def build_stream(trace: Trace, capacity: Capacity, training: int, history_multiple: int = HISTORY_MULTIPLE) -> Stream:
     """Prepare a trace for sampled eviction.
 
     Args:
@@ -92,8 +98,7 @@ def build_stream(trace: Trace, capacity: Capacity, training: int, history_multip
         history_multiple: keys remembered, in capacities of objects, residents not counted; >= 1.
     """
     objects = capacity.mean_objects(trace[:training])
-    history_keys = int(np.ceil((1 + history_multiple) * objects))
-    history = request_history(trace, training, objects, history_keys)
+    history = request_history(trace, training, objects, remembered_keys(objects, history_multiple))
     half_lives = np.array(HALF_LIVES_PER_CAPACITY) * objects
     return Stream(trace.key, capacity.charges(trace), history, half_lives, capacity.limit)
 

@@ -16,7 +16,6 @@ from schemas.errors import ConfigError
 from schemas.trace import Trace
 
 DEFAULT_REQUESTS = 20_000
-HISTORY_MULTIPLE = 8
 
 
 class CacheEvictionEnv(gym.Env[Float32Array, np.int64]):
@@ -104,7 +103,7 @@ class CacheEvictionEnv(gym.Env[Float32Array, np.int64]):
 
 
 def _decisions(trace: Trace, capacity: Capacity, candidates: int, weights: dict[str, float]) -> Decisions:
-    stream = build_stream(trace, capacity, len(trace), HISTORY_MULTIPLE)
+    stream = build_stream(trace, capacity, len(trace))
     eviction_age_requests = replay(trace, "lru", capacity).mean_eviction_age_requests
     values = request_values(trace, len(trace), weights)
     oracle = build_oracle(trace, capacity, values, eviction_age_requests)

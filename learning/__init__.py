@@ -1,1 +1,1 @@
-"""Stable-Baselines3 at work: networks, training loop, evaluation and the exported bundle. No Prefect, no MLflow, no SQL."""
+"""Stable-Baselines3 at work: networks, training loop, evaluation, exported bundle. No Prefect, no MLflow, no SQL."""

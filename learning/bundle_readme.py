@@ -12,6 +12,8 @@ def bundle_readme(policy: PolicyDescription) -> str:
         "@ACTION@": policy.action,
         "@CAPACITY@": f"{policy.capacity.limit:,} {policy.capacity.unit}",
         "@CANDIDATES@": str(policy.candidates.use),
+        "@HISTORY@": f"{policy.history_keys:,}",
+        "@OBJECTS@": f"{policy.capacity.objects:,.10g}",
         "@TABLE@": "\n".join(rows),
         "@F@": str(len(policy.features)),
     }
@@ -36,7 +38,9 @@ drawn at random, measure the features of each, score them, drop the one with the
 | `metadata.json` | features, candidates, capacity, objective, data, evaluation; the sha256 of the other files |
 | `golden.json` | states with the scores and decisions that a right set-up gives (`null` is NaN) |
 
-Features go in raw, in this order; the network transforms and standardises them itself.
+Features go in raw, in this order; the network transforms and standardises them itself. Time is counted in requests to
+this cache. The history of a key is kept while it is among the @HISTORY@ most recently requested ones; one that was
+forgotten starts anew. `capacity in objects` is @OBJECTS@.
 
 | column | feature | unit | definition | unknown is |
 |---|---|---|---|---|

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cachesim.features import LOG2_1P, TRANSFORMS, Feature, Float32Array
 from cachesim.rollout import Decisions, blind_oracle
-from cachesim.sampled import Scorer, score_raw
+from cachesim.sampled import Scorer, remembered_keys, score_raw
 from learning.algorithms import PARALLEL_CACHES
 from learning.evaluate import SERVING_CANDIDATES, Evaluation
 from learning.problem import CacheProblem
@@ -28,13 +28,15 @@ def describe(
     problem: CacheProblem, trained: TrainedPolicy, evaluation: Evaluation, config: TrainConfig
 ) -> bundle.PolicyDescription:
     """Return the description of a trained and judged policy, for `metadata.json`."""
+    objects = problem.capacity.mean_objects(problem.span)
     return bundle.PolicyDescription(
         decision=config.decision,
         algorithm=config.algorithm,
         features=tuple(_feature(feature) for feature in problem.features),
         candidates=bundle.Candidates(training=TRAINING_CANDIDATES, use=SERVING_CANDIDATES),
         action=ACTION,
-        capacity=bundle.Capacity(limit=problem.capacity.limit, unit=problem.capacity.unit),
+        capacity=bundle.Capacity(limit=problem.capacity.limit, unit=problem.capacity.unit, objects=objects),
+        history_keys=remembered_keys(objects),
         objective=config.cache_weights,
         data=bundle.DataSummary(
             fingerprint=problem.trace.sha256,

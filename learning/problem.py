@@ -12,7 +12,6 @@ from schemas.errors import TraceError
 from schemas.trace import FloatArray, Trace
 
 FEWEST_REQUESTS = 1_000
-HISTORY_MULTIPLE = 8  # keys remembered beside the residents, in capacities of objects
 
 
 @dataclass(frozen=True)
@@ -69,5 +68,5 @@ def build_problem(trace: Trace, config: TrainConfig) -> CacheProblem:
     )
     training = int((1 - config.test_fraction) * len(trace))
     values = request_values(trace, training, config.cache_weights)
-    stream = build_stream(trace, capacity, training, HISTORY_MULTIPLE)
+    stream = build_stream(trace, capacity, training)
     return CacheProblem(trace, training, capacity, values, stream)

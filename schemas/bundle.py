@@ -36,6 +36,9 @@ class Capacity(BundlePart):
 
     limit: int = Field(ge=1)
     unit: Literal["objects", "bytes"]
+    objects: float = Field(
+        ge=1, description="the limit in objects of the mean size: the unit of the counts' half-lives"
+    )
 
 
 class Span(BundlePart):
@@ -63,6 +66,7 @@ class PolicyDescription(BundlePart):
     candidates: Candidates
     action: str = Field(description="what the scores decide")
     capacity: Capacity
+    history_keys: int = Field(ge=1, description="of how many keys, the most recently requested, the history is kept")
     objective: dict[str, float] = Field(description="COLUMN: weight of what a hit is worth; empty = every hit counts 1")
     data: DataSummary
     seeds: dict[str, int]

@@ -79,7 +79,8 @@ def description(**changes: object) -> PolicyDescription:
         "features": tuple(feature.model_copy(update={"name": f"f{i}"}) for i in range(N_FEATURES)),
         "candidates": Candidates(training=16, use=32),
         "action": "The candidate with the highest score is dropped.",
-        "capacity": Capacity(limit=100, unit="objects"),
+        "capacity": Capacity(limit=100, unit="objects", objects=100.0),
+        "history_keys": 900,
         "objective": {},
         "data": DataSummary(
             fingerprint="0" * 64,
