@@ -58,7 +58,7 @@ class Feature:
 
 _GAP = "requests between the object's {}. and {}. last ones; -1 when there is none in the bounded history"
 _COUNT = "sum over the object's requests of 2^(-age / ({:g} * capacity in objects))"
-_HITS = f"moving average of hits (1) and misses (0), the newest weighs {HIT_STEP}"
+_HITS = f"moving average over the earlier requests of hits (1) and misses (0), the newest weighs {HIT_STEP}"
 _ENDPOINT_GAP = f"moving average over the endpoint's requests of log2(1 + gap_1), the newest weighs {ENDPOINT_STEP}"
 _ENDPOINT_NEW = f"moving share of the endpoint's requests whose key has no history, the newest weighs {ENDPOINT_STEP}"
 
@@ -122,14 +122,12 @@ def fit_normaliser(raw: Float32Array, column_names: tuple[str, ...], capacity_ob
     width = len(table)
     kinds = np.array([feature.transform for feature in table], np.int64)
     missing = np.full(width, np.log2(1 + 64 * capacity_objects), np.float32)
-    unscaled = Normaliser(kinds, missing, np.zeros(width, np.float32), np.ones(width, np.float32))
     values = np.array(raw, np.float32)
-    _transform_rows(values, unscaled)
+    _unscaled_rows(values, kinds, missing)
     deviation = values.std(axis=0, dtype=np.float64)
     deviation[deviation < 1e-6] = 1.0
-    return unscaled._replace(
-        mean=values.mean(axis=0, dtype=np.float64).astype(np.float32), deviation=deviation.astype(np.float32)
-    )
+    mean = values.mean(axis=0, dtype=np.float64)
+    return Normaliser(kinds, missing, mean.astype(np.float32), deviation.astype(np.float32))
 
 
 def request_history(trace: Trace, training: int, capacity_objects: float, history_keys: int) -> Float32Array:
@@ -237,23 +235,26 @@ def observe(history, age, time_in_cache, hit_ratio, half_lives, out):  # type: i
 def transform(values, normaliser):  # type: ignore[no-untyped-def]
     """Turn the raw features `values` (f,) of one candidate, in place, into what the network sees."""
     for i in range(values.size):
-        x = values[i]
         kind = normaliser.transform[i]
-        if kind == RAW:
-            continue
-        if kind == LOG2_1P:
-            y = np.log2(np.float32(1) + x) if x >= 0 else normaliser.missing_value[i]
-        elif kind == LOG2:
-            y = np.log2(max(x, np.float32(SMALLEST_COUNT)))
-        elif kind == SYMLOG2:
-            y = np.sign(x) * np.log2(np.float32(1) + abs(x))
-        else:
-            y = x
-        y = (y - normaliser.mean[i]) / normaliser.deviation[i]
-        values[i] = min(max(y, np.float32(-STANDARD_LIMIT)), np.float32(STANDARD_LIMIT))
+        if kind != RAW:
+            y = _unscaled(values[i], kind, normaliser.missing_value[i])
+            y = (y - normaliser.mean[i]) / normaliser.deviation[i]
+            values[i] = min(max(y, np.float32(-STANDARD_LIMIT)), np.float32(STANDARD_LIMIT))
 
 
 @kernel
-def _transform_rows(rows, normaliser):  # type: ignore[no-untyped-def]
+def _unscaled(x, kind, missing_value):  # type: ignore[no-untyped-def]
+    if kind == LOG2_1P:
+        return np.log2(np.float32(1) + x) if x >= 0 else missing_value
+    if kind == LOG2:
+        return np.log2(max(x, np.float32(SMALLEST_COUNT)))
+    if kind == SYMLOG2:
+        return np.sign(x) * np.log2(np.float32(1) + abs(x))
+    return x
+
+
+@kernel
+def _unscaled_rows(rows, kinds, missing_value):  # type: ignore[no-untyped-def]
     for row in rows:
-        transform(row, normaliser)
+        for i in range(row.size):
+            row[i] = _unscaled(row[i], kinds[i], missing_value[i])

@@ -5,6 +5,7 @@ request inside the span (c_i = 0 when there is none) and w_i what a hit on it is
 near the end of the span would be censored, so decisions stop two horizons before it.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -56,8 +57,16 @@ def build_oracle(span: Trace, capacity: Capacity, values: FloatArray, eviction_a
         span: the training span.
         capacity: of the cache.
         values: shape (n,), what a hit on each request is worth.
-        eviction_age_requests: mean age at eviction under LRU on this span.
+        eviction_age_requests: mean age at eviction under LRU on this span; NaN when it evicts nothing.
+
+    Raises:
+        GateError: nothing is evicted, so there is nothing to learn.
     """
+    if math.isnan(eviction_age_requests):
+        raise GateError(
+            f"a cache of {capacity.limit:,} {capacity.unit} holds all that the training span requests: "
+            "there is nothing to learn; give a smaller capacity"
+        )
     charges = capacity.charges(span)
     worth = values * (charges.mean() / charges)
     horizon = HORIZON_PER_EVICTION_AGE * eviction_age_requests
@@ -166,7 +175,7 @@ class Decisions:
         Raises:
             GateError: the span has no decision to learn from.
         """
-        self._starts = create_caches(self.stream, self.n_keys, 1, 0)
+        self._starts = create_caches(self.stream, self.n_keys, self._done.size, 0)
         self._n_starts = int(advance(self._starts, 0, self.stream, self.oracle.end, self._unmarked))
         self._require_starts()
 

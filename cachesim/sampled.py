@@ -146,7 +146,6 @@ def advance(caches, b, stream, end, hit):  # type: ignore[no-untyped-def]
     while caches.position[b] < end:
         t = caches.position[b]
         slot = caches.slot_of[b, stream.key[t]]
-        caches.hit_ratio[b] += HIT_STEP * ((slot >= 0) - caches.hit_ratio[b])
         if slot >= 0:
             caches.last[b, slot] = t
             copy_row(stream.history[t], caches.history[b, slot])
@@ -158,8 +157,15 @@ def advance(caches, b, stream, end, hit):  # type: ignore[no-untyped-def]
             admit(caches, b, stream)
         else:
             return True
-        caches.position[b] = t + 1
+        _next(caches, b, slot >= 0)
     return False
+
+
+@kernel
+def _next(caches, b, hit):  # type: ignore[no-untyped-def]
+    """Count the request that cache b has served as a hit or a miss, and go on to the one after it."""
+    caches.hit_ratio[b] += HIT_STEP * (hit - caches.hit_ratio[b])
+    caches.position[b] += 1
 
 
 @kernel
@@ -206,7 +212,7 @@ def resolve(caches, b, stream, slot):  # type: ignore[no-untyped-def]
         if caches.used[b] + stream.charge[t] > stream.limit:
             return
         admit(caches, b, stream)
-    caches.position[b] = t + 1
+    _next(caches, b, False)
 
 
 @kernel

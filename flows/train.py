@@ -1,8 +1,9 @@
 """Flow `train`: from recorded requests to a registered policy that was judged on requests it had not seen."""
 
+import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from infra.settings import Settings, load_settings
 from learning.describe import evaluation_dict
 from learning.problem import CacheProblem, build_problem
 from schemas.config import IngestConfig, SimulateConfig, TrainConfig
-from schemas.errors import ErsError
+from schemas.errors import ConfigError, StorageError, TraceError
+from schemas.names import nearest
+from schemas.tables import cache_metrics
 from schemas.trace import Trace
-from tasks.extract import RowQuery, is_empty, read_rows, require_features, to_trace
+from tasks.extract import HOW_TO_FILL, RowQuery, is_empty, read_rows, require_features, to_trace
 from tasks.ingest import IngestedSource, ingest_file
 from tasks.learn import export, judge, learn, model_row
 from tasks.registry import RegisteredModel, heal, register
@@ -27,6 +30,7 @@ from tasks.tracking import Tracker, open_tracker
 from tasks.validate import validate_rows
 
 NO_SOURCE = "none"
+WEIGHABLE_COLUMNS = ("load_time_ms", "size_bytes")  # beside the chosen feature columns
 STORAGE_RETRIES = 2
 
 
@@ -78,6 +82,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
 
 def _requests(engine: sa.Engine, config: TrainConfig, clock: StepClock) -> Trace:
     require_features(engine, config.feature_columns)
+    _require_weights(config)
     with clock.step("record"):
         source_id = _record(engine, config)
     query = RowQuery(source_id, config.since, config.until, config.max_queries, config.feature_columns)
@@ -88,8 +93,23 @@ def _requests(engine: sa.Engine, config: TrainConfig, clock: StepClock) -> Trace
         return to_trace(rows)
 
 
+def _require_weights(config: TrainConfig) -> None:
+    """Raise ConfigError unless each of `cache_weights` is a number >= 0 of a column that is read."""
+    known = [*WEIGHABLE_COLUMNS, *config.feature_columns]
+    for name, weight in config.cache_weights.items():
+        if name not in known:
+            raise ConfigError(
+                f"cache_weights: {name} is neither {', '.join(WEIGHABLE_COLUMNS)} nor one of feature_columns"
+                f"{nearest(name, known)}"
+            )
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ConfigError(f"cache_weights: the weight of {name} must be a number >= 0, got {weight}")
+
+
 def _record(engine: sa.Engine, config: TrainConfig) -> int | None:
     """Fill the table as `source` says; return which recorded source to read, or None for all rows."""
+    if config.source == NO_SOURCE and is_empty(engine):
+        raise TraceError(f"the table {cache_metrics.name} is empty; {HOW_TO_FILL}")
     if config.source not in (None, NO_SOURCE):
         with progress("ingest", "rows") as on_progress:
             recorded = io_task(ingest_file, retries=STORAGE_RETRIES)(
@@ -108,7 +128,8 @@ def _record(engine: sa.Engine, config: TrainConfig) -> int | None:
 def _recorded(source: IngestedSource) -> str:
     lines = [f"{source.name}: {source.rows:,} requests, {source.added_rows:,} of them new"]
     if source.rejected_rows:
-        lines.append(f"{source.rejected_rows:,} broken lines left out, the first: {source.first_rejections[0]}")
+        first = f", the first: {source.first_rejections[0]}" if source.first_rejections else ""
+        lines.append(f"{source.rejected_rows:,} broken lines left out{first}")
     if source.skipped_rows:
         lines.append(f"{source.skipped_rows:,} requests left out that no cache may answer")
     return "\n".join(lines)
@@ -126,8 +147,9 @@ def _run(
     run_id = tracker.start_run(f"{config.decision}-{config.algorithm}", config.model_dump(mode="json"), tags)
     try:
         outcome = _learn(engine, tracker, run_id, problem, config, settings, clock)
-    except (ErsError, KeyboardInterrupt) as error:
-        tracker.fail(str(error) or type(error).__name__)
+    except BaseException as error:
+        with suppress(StorageError):  # where MLflow itself fails, the first failure is the one to tell
+            tracker.fail(str(error) or type(error).__name__)
         raise
     tracker.finish()
     return outcome

@@ -14,6 +14,9 @@ from envs.vector import EvictionVecEnv, Reward
 from learning.policies import SharedScorerActorCritic, SharedScorerDQN
 from schemas.config import Algorithm, TrainConfig
 
+PARALLEL_CACHES = 64
+LAST_RATE_SHARE = 0.05  # of the first learning rate
+
 REWARD: dict[Algorithm, Reward] = {"dqn": "loss", "ppo": "advantage", "a2c": "advantage"}
 
 _DEFAULTS: dict[Algorithm, dict[str, Any]] = {
@@ -59,9 +62,6 @@ def hyperparameters(config: TrainConfig) -> dict[str, Any]:
     return values
 
 
-PARALLEL_CACHES = 64
-
-
 def build(config: TrainConfig, env: EvictionVecEnv, device: str) -> BaseAlgorithm:
     """Return the Stable-Baselines3 algorithm that `config` asks for, on `env`."""
     values = hyperparameters(config)
@@ -73,6 +73,20 @@ def build(config: TrainConfig, env: EvictionVecEnv, device: str) -> BaseAlgorith
     return algorithm(SharedScorerActorCritic, env, **common)
 
 
+def latest_loss(model: BaseAlgorithm) -> float | None:
+    """Return the loss of the latest gradient step; None before the first one."""
+    logged = model.logger.name_to_value
+    if isinstance(model, A2C) and "train/policy_loss" in logged:  # it logs the parts only
+        parts = (logged[f"train/{part}_loss"] for part in ("policy", "entropy", "value"))
+        weights = (1.0, model.ent_coef, model.vf_coef)
+        return float(sum(weight * part for weight, part in zip(weights, parts, strict=True)))
+    loss = logged.get("train/loss")
+    return None if loss is None else float(loss)
+
+
 def _falling(first: float) -> Callable[[float], float]:
-    """Return a schedule that falls linearly from `first` to 0 as the progress that remains goes from 1 to 0."""
-    return lambda remaining: first * remaining
+    """Return a schedule that falls linearly from `first` as the progress that remains goes from 1 to 0.
+
+    It stays above 0, or the last update would teach nothing, and a run of a single one nothing at all.
+    """
+    return lambda remaining: first * max(remaining, LAST_RATE_SHARE)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from torch import nn
 
 from cachesim.features import Normaliser, fit_normaliser
@@ -18,12 +19,12 @@ from cachesim.replay import replay
 from cachesim.rollout import Decisions, build_oracle, oldest_first
 from cachesim.sampled import Scorer
 from envs.vector import EvictionVecEnv
-from learning.algorithms import PARALLEL_CACHES, REWARD, build, hyperparameters
+from learning.algorithms import PARALLEL_CACHES, REWARD, build, hyperparameters, latest_loss
 from learning.policies import scorer_of
 from learning.problem import CacheProblem
 from learning.scorer import ScorerNet
 from schemas.config import TrainConfig
-from schemas.errors import ConfigError, GateError
+from schemas.errors import ConfigError
 
 OnMetric = Callable[[str, float, int], None]  # name, value, timesteps done
 OnProgress = Callable[[int, int | None], None]  # done, total
@@ -78,6 +79,7 @@ def train(problem: CacheProblem, config: TrainConfig, on_metric: OnMetric, on_pr
     env = EvictionVecEnv(decisions, REWARD[config.algorithm])
     with _one_thread():
         model = build(config, env, device)
+        model.set_logger(Logger(folder=None, output_formats=[]))  # by default it makes a folder in /tmp
         follow = _Follow(env, on_metric, on_progress, config.timesteps)
         model.learn(config.timesteps, callback=follow, log_interval=sys.maxsize)  # nothing is dumped, `follow` reports
     return TrainedPolicy(
@@ -111,11 +113,6 @@ def _one_thread() -> Iterator[None]:
 def _decisions(problem: CacheProblem, seed: int, on_metric: OnMetric) -> Decisions:
     span = problem.span
     eviction_age_requests = replay(span, "lru", problem.capacity).mean_eviction_age_requests
-    if np.isnan(eviction_age_requests):
-        raise GateError(
-            f"a cache of {problem.capacity.limit:,} {problem.capacity.unit} holds all that the training span requests: "
-            "there is nothing to learn; give a smaller capacity"
-        )
     oracle = build_oracle(span, problem.capacity, problem.values[: problem.training], eviction_age_requests)
     decisions = Decisions(
         problem.training_stream,
@@ -193,7 +190,7 @@ class _Follow(BaseCallback):
         if self._rewards:
             self._on_metric("reward", float(np.mean(self._rewards)), self.num_timesteps)
             self._rewards.clear()
-        loss = self.model.logger.name_to_value.get("train/loss")
+        loss = latest_loss(self.model)
         if loss is not None:
-            self._on_metric("loss", float(loss), self.num_timesteps)
+            self._on_metric("loss", loss, self.num_timesteps)
         self._on_progress(min(self.num_timesteps, self._timesteps), self._timesteps)

@@ -8,6 +8,7 @@ from typing import Any
 SCORES, SCORES_PLOT, TRAINING_PLOT = "scores.json", "scores.png", "training.png"
 Curves = dict[str, list[tuple[int, float]]]  # name -> (timesteps done, value)
 _COLOURS = {"policy": "#1b7837", "baseline": "#9e9e9e", "bound": "#4575b4"}
+_MEASURE_LABELS = {"hit_ratio": "hit ratio", "value_ratio": "value of the hits / value of all (cache_weights)"}
 _CURVE_LABELS = {
     "reward": "mean reward of a decision",
     "loss": "loss",
@@ -36,27 +37,35 @@ def write_report(folder: Path, algorithm: str, evaluation: dict[str, Any], curve
 
 
 def _draw_scores(figure: Any, algorithm: str, test: dict[str, Any]) -> None:
+    """Bars by what a hit is worth; where that is not the same for each hit, the hit ratio beside it."""
     rows = [(f"{algorithm} (learned)", test["policy"], "policy")]
     rows += [(name, score, "baseline") for name, score in test["baselines"].items()]
     rows += [(f"{name} (knows the future)", score, "bound") for name, score in test["bounds"].items()]
-    rows.sort(key=lambda row: row[1]["hit_ratio"])
-    axes = figure.subplots()
-    bars = axes.barh([r[0] for r in rows], [r[1]["hit_ratio"] for r in rows], color=[_COLOURS[r[2]] for r in rows])
-    axes.bar_label(bars, fmt="%.4f", padding=3)
-    axes.set_xlim(0, max(r[1]["hit_ratio"] for r in rows) * 1.12)
-    axes.set_xlabel("hit ratio on the held-out requests")
-    axes.spines[["top", "right"]].set_visible(False)
+    rows.sort(key=lambda row: row[1]["value_ratio"] or 0.0)
+    weighted = any(score["value_ratio"] != score["hit_ratio"] for _, score, _ in rows)
+    measures = ("value_ratio", "hit_ratio") if weighted else ("hit_ratio",)
+    figure.suptitle(f"On the {test['policy']['requests']:,} held-out requests", fontsize=11)
+    for axes, measure in zip(figure.subplots(1, len(measures), sharey=True, squeeze=False)[0], measures, strict=True):
+        values = [score[measure] or 0.0 for _, score, _ in rows]
+        bars = axes.barh([name for name, _, _ in rows], values, color=[_COLOURS[kind] for _, _, kind in rows])
+        axes.bar_label(bars, fmt="%.4f", padding=3)
+        axes.set_xlim(0, 1.05 * max(values) + 0.12 * len(measures) * (max(values) or 1))  # room for the labels
+        axes.set_xlabel(_MEASURE_LABELS[measure])
+        axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_curves(figure: Any, algorithm: str, curves: Curves) -> None:
     known = {name: points for name, points in curves.items() if points}
+    last_step = max((points[-1][0] for points in known.values()), default=1)
+    figure.suptitle(f"Training of {algorithm}", fontsize=11)
     for axes, (name, points) in zip(figure.subplots(1, len(known), squeeze=False)[0], known.items(), strict=True):
         steps, values = zip(*points, strict=True)
-        axes.plot(steps, values, color=_COLOURS["policy"], marker="o" if len(steps) < 20 else "")
+        axes.plot(steps, values, color=_COLOURS["policy"], linewidth=1.2, marker="o" if len(steps) < 20 else "")
         axes.set_title(_CURVE_LABELS.get(name, name), fontsize=10)
-        axes.set_xlabel(f"timesteps ({algorithm})")
-        axes.ticklabel_format(axis="x", style="plain")
-        axes.tick_params(axis="x", labelrotation=30)
+        axes.set_xlabel("timesteps")
+        axes.set_xlim(-0.03 * last_step, 1.03 * last_step)  # the same for all, also where a curve has one point
+        axes.locator_params(axis="x", nbins=4)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.spines[["top", "right"]].set_visible(False)
 
 

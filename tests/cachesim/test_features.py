@@ -1,0 +1,215 @@
+"""What a policy may know of an object: history rows against a plain model, and the transform before the network."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cachesim.features import (
+    COUNTS_AT,
+    ENDPOINT_STEP,
+    FEATURES,
+    GAPS,
+    HALF_LIVES_PER_CAPACITY,
+    HISTORY_WIDTH,
+    MOMENT_FEATURES,
+    STANDARD_LIMIT,
+    TRANSFORMS,
+    Normaliser,
+    feature_table,
+    fit_normaliser,
+    observe,
+    raw_normaliser,
+    request_history,
+    transform,
+)
+from cachesim.synthetic import energy_trace
+from schemas.trace import Trace
+
+CAPACITY = 5.0
+HALF_LIVES = [share * CAPACITY for share in HALF_LIVES_PER_CAPACITY]
+Requests = list[tuple[int, int]]  # (key, endpoint)
+requests_of_few_keys = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), min_size=1, max_size=120)
+
+
+def trace_of(requests: Requests, **columns: object) -> Trace:
+    keys, endpoints = zip(*requests, strict=True)
+    n = len(keys)
+    values: dict[str, object] = {
+        "size_bytes": 1 + np.arange(n, dtype=np.int64) % 7,
+        "load_time_ms": np.arange(n, dtype=np.float32),
+        **columns,
+    }
+    return Trace(
+        key=np.array(keys, np.int64),
+        timestamp_s=np.arange(n, dtype=np.float64),
+        endpoint=np.array(endpoints, np.int32),
+        n_keys=10,
+        endpoint_names=("a", "b", "c"),
+        **values,  # type: ignore[arg-type]
+    )
+
+
+def modelled_rows(requests: Requests, history_keys: int) -> list[list[float]]:
+    """Gaps, counts and endpoint averages after each request, from the whole list of the key's remembered requests."""
+    seen: dict[int, list[int]] = {}  # the positions of each remembered key, keys by latest request
+    gap_of = {e: math.log2(1 + CAPACITY) for e in range(3)}
+    new_of = dict.fromkeys(range(3), 0.5)
+    rows = []
+    for t, (key, endpoint) in enumerate(requests):
+        past = seen.pop(key, [])
+        new_of[endpoint] = (1 - ENDPOINT_STEP) * new_of[endpoint] + ENDPOINT_STEP * (not past)
+        if past:
+            log_gap = math.log2(1 + t - past[-1])
+            gap_of[endpoint] = (1 - ENDPOINT_STEP) * gap_of[endpoint] + ENDPOINT_STEP * log_gap
+        seen[key] = positions = [*past, t]
+        if len(seen) > history_keys:
+            del seen[next(iter(seen))]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(positions)][::-1]
+        gaps = (gaps + GAPS * [-1])[:GAPS]
+        counts = [sum(2 ** ((p - t) / half_life) for p in positions) for half_life in HALF_LIVES]
+        rows.append([*gaps, *counts, gap_of[endpoint], new_of[endpoint]])
+    return rows
+
+
+@given(requests=requests_of_few_keys, history_keys=st.integers(1, 12))
+def test_history_rows_equal_a_plain_model(requests: Requests, history_keys: int) -> None:
+    trace = trace_of(requests)
+    rows = request_history(trace, len(trace), CAPACITY, history_keys)
+    assert rows.shape == (len(trace), HISTORY_WIDTH)
+    known = [*range(GAPS + len(HALF_LIVES)), HISTORY_WIDTH - 2, HISTORY_WIDTH - 1]
+    np.testing.assert_allclose(rows[:, known], modelled_rows(requests, history_keys), rtol=1e-5)
+    np.testing.assert_array_equal(rows[:, GAPS + len(HALF_LIVES)], trace.size_bytes)
+    np.testing.assert_array_equal(rows[:, GAPS + len(HALF_LIVES) + 1], trace.load_time_ms)
+
+
+@given(requests=requests_of_few_keys, data=st.data())
+def test_a_history_row_does_not_look_ahead(requests: Requests, data: st.DataObject) -> None:
+    trace = trace_of(requests)
+    length = data.draw(st.integers(1, len(requests)))
+    whole = request_history(trace, length, CAPACITY, 6)
+    np.testing.assert_array_equal(whole[:length], request_history(trace[:length], length, CAPACITY, 6))
+
+
+def test_a_key_that_fell_out_of_the_history_starts_anew() -> None:
+    trace = trace_of([(0, 0), (1, 0), (2, 0), (0, 0)])
+    remembered = request_history(trace, 4, CAPACITY, 3)[-1]
+    forgotten = request_history(trace, 4, CAPACITY, 2)[-1]
+    assert (remembered[0], forgotten[0]) == (3, -1)
+    assert forgotten[COUNTS_AT] == 1 < remembered[COUNTS_AT]
+
+
+def test_missing_values_take_the_mean_of_the_training_span() -> None:
+    nan = np.float32(np.nan)
+    load_time_ms = np.array([10, nan, 30, nan, 1000], np.float32)
+    columns = np.array([[1, nan, 3, nan, 99], [nan, nan, nan, 5, 6]], np.float32).T.copy()
+    trace = trace_of(
+        [(key, 0) for key in range(5)], load_time_ms=load_time_ms, columns=columns, column_names=("a", "never_trained")
+    )
+    rows = request_history(trace, 3, CAPACITY, 10)
+    assert rows[:, GAPS + len(HALF_LIVES) + 1].tolist() == [10, 20, 30, 20, 1000]
+    assert rows[:, HISTORY_WIDTH].tolist() == [1, 2, 3, 2, 99]
+    assert rows[:, HISTORY_WIDTH + 1].tolist() == [0, 0, 0, 5, 6]
+
+
+def test_a_load_time_of_the_test_span_changes_no_training_row() -> None:
+    load_time_ms = np.array([10, np.nan, 30, 40, 50], np.float32)
+    changed = np.array([10, np.nan, 30, 4000, np.nan], np.float32)
+    first, second = (
+        request_history(trace_of([(0, 0)] * 5, load_time_ms=values), 3, CAPACITY, 10)[:3]
+        for values in (load_time_ms, changed)
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+@given(positions=st.lists(st.integers(0, 300), min_size=1, max_size=30, unique=True), waited=st.integers(0, 500))
+def test_counts_at_a_later_moment_are_the_sum_over_all_requests(positions: list[int], waited: int) -> None:
+    positions.sort()
+    keys = [0 if t in positions else 1 for t in range(positions[-1] + 1)]
+    row = request_history(trace_of([(key, 0) for key in keys]), len(keys), CAPACITY, 5)[-1]
+    raw = np.empty(len(FEATURES), np.float32)
+    observe(row, waited, waited + 3, 0.25, np.array(HALF_LIVES), raw)
+    now = positions[-1] + waited
+    counts = [sum(2.0 ** ((t - now) / half_life) for t in positions) for half_life in HALF_LIVES]
+    at = MOMENT_FEATURES + COUNTS_AT
+    np.testing.assert_allclose(raw[at : at + len(HALF_LIVES)], counts, rtol=1e-4, atol=1e-37)
+    assert raw[:MOMENT_FEATURES].tolist() == [waited, waited + 3, 0.25]
+    np.testing.assert_array_equal(raw[MOMENT_FEATURES:at], row[:COUNTS_AT])
+    np.testing.assert_array_equal(raw[at + len(HALF_LIVES) :], row[COUNTS_AT + len(HALF_LIVES) :])
+
+
+def test_the_features_are_in_the_order_that_the_kernels_write() -> None:
+    names = [feature.name for feature in FEATURES]
+    assert names[:MOMENT_FEATURES] == ["age", "time_in_cache", "cache_hit_ratio"]
+    assert names[MOMENT_FEATURES:][:GAPS] == ["gap_1", "gap_2", "gap_3", "gap_4"]
+    assert names[MOMENT_FEATURES + COUNTS_AT :][:4] == ["count_0.25c", "count_2c", "count_16c", "count_128c"]
+    assert names[-4:] == ["size_bytes", "load_time_ms", "endpoint_log2_gap", "endpoint_new_share"]
+
+
+def test_every_feature_says_what_it_is() -> None:
+    table = feature_table(("humidity", "price"))
+    assert [feature.name for feature in table[-2:]] == ["humidity", "price"]
+    assert len({feature.name for feature in table}) == len(table)
+    for feature in table:
+        assert feature.unit
+        assert feature.definition
+        assert feature.transform in TRANSFORMS
+        assert feature.low < feature.high
+
+
+def test_the_raw_normaliser_changes_nothing() -> None:
+    values = np.array([1e30, -1e30, 0.5, -1], np.float32)
+    expected = values.copy()
+    transform(values, raw_normaliser(4))
+    np.testing.assert_array_equal(values, expected)
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray:
+    """Raw rows of an energy trace with one column, at many ages: ages, gaps and sizes go far beyond 2^8."""
+    trace = energy_trace(5_000, seed=1)
+    rng = np.random.default_rng(0)
+    columns = rng.normal(0, 1000, (5_000, 1)).astype(np.float32)
+    history = request_history(trace, 5_000, 200.0, 2_000)
+    raw = np.empty((5_000, len(FEATURES) + 1), np.float32)
+    for row, out in zip(np.concatenate([history, columns], axis=1), raw, strict=True):
+        observe(
+            row, int(rng.integers(0, 5_000)), int(rng.integers(0, 9_000)), 0.3, np.array([50.0, 400, 3200, 25600]), out
+        )
+    return raw
+
+
+def transformed(raw: np.ndarray, normaliser: Normaliser) -> np.ndarray:
+    rows = raw.copy()
+    for row in rows:
+        transform(row, normaliser)
+    return rows
+
+
+def test_the_fitted_normaliser_gives_mean_zero_and_deviation_one(rows: np.ndarray) -> None:
+    normaliser = fit_normaliser(rows, ("humidity",), 200.0)
+    standard = transformed(rows, normaliser).astype(np.float64)
+    constant = (rows == rows[0]).all(axis=0)
+    assert constant.tolist() == [feature.name == "cache_hit_ratio" for feature in feature_table(("humidity",))]
+    unclipped = (np.abs(standard) < STANDARD_LIMIT).all(axis=0)
+    assert unclipped.sum() >= len(FEATURES) - 1
+    np.testing.assert_allclose(standard[:, unclipped].mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(standard[:, unclipped & ~constant].std(axis=0), 1, atol=1e-3)
+
+
+def test_a_missing_gap_counts_as_64_capacities(rows: np.ndarray) -> None:
+    normaliser = fit_normaliser(rows, ("humidity",), 200.0)
+    pair = np.repeat(rows[:1], 2, axis=0)
+    pair[:, MOMENT_FEATURES] = [-1, 64 * 200.0]
+    missing, far = transformed(pair, normaliser)
+    np.testing.assert_allclose(missing, far, atol=1e-5)
+
+
+@given(values=st.lists(st.floats(width=32, allow_nan=False), min_size=len(FEATURES), max_size=len(FEATURES)))
+def test_transformed_values_are_finite_and_within_the_limit(rows: np.ndarray, values: list[float]) -> None:
+    low = [feature.low for feature in FEATURES]
+    raw = np.maximum(np.array([*values, values[0]], np.float32), np.array([*low, -np.inf], np.float32))
+    assert (np.abs(transformed(raw[None], fit_normaliser(rows, ("humidity",), 200.0))) <= STANDARD_LIMIT).all()

@@ -1,0 +1,137 @@
+"""The batched environment: what Stable-Baselines3 expects of it, and that each of its caches is a cache of its own."""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+from stable_baselines3.common.vec_env import VecMonitor
+
+from cachesim.capacity import Capacity
+from cachesim.features import fit_normaliser
+from cachesim.rollout import Decisions, build_oracle, oldest_first
+from cachesim.sampled import advance, build_stream, create_caches, observe_candidates, random_states, resolve, sample
+from cachesim.synthetic import energy_trace
+from envs.vector import EvictionVecEnv, Reward
+from schemas.trace import Trace
+
+BATCH, CANDIDATES = 64, 6
+CAPACITY = Capacity(40, "objects")
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    return energy_trace(4_000, seed=10)
+
+
+def env_of(trace: Trace, reward: Reward = "advantage", seed: int = 3) -> EvictionVecEnv:
+    stream = build_stream(trace, CAPACITY, len(trace), 8)
+    oracle = build_oracle(trace, CAPACITY, np.ones(len(trace)), 300.0)
+    decisions = Decisions(stream, oracle, trace.n_keys, batch=BATCH, candidates=CANDIDATES, seed=seed)
+    decisions.resync(oldest_first(decisions.n_features))
+    rows = decisions.reset().reshape(-1, decisions.n_features)
+    decisions.normaliser = fit_normaliser(rows, trace.column_names, 40.0)
+    return EvictionVecEnv(decisions, reward)
+
+
+def test_steps_have_the_shapes_and_types_that_stable_baselines3_expects(trace: Trace) -> None:
+    env = env_of(trace)
+    observations = env.reset()
+    rng, ended = np.random.default_rng(0), 0
+    for _ in range(300):
+        assert observations.shape == (BATCH, *env.observation_space.shape)
+        assert all(env.observation_space.contains(observation) for observation in observations)
+        observations, rewards, dones, infos = env.step(rng.integers(0, CANDIDATES, BATCH))
+        assert (rewards.shape, rewards.dtype) == ((BATCH,), np.float32)
+        assert (dones.shape, dones.dtype) == ((BATCH,), np.bool_)
+        assert len(infos) == BATCH
+        for done, info, observation in zip(dones, infos, observations, strict=True):
+            assert set(info) == ({"terminal_observation", "TimeLimit.truncated"} if done else set())
+            if done:
+                assert info["TimeLimit.truncated"] is True
+                assert info["terminal_observation"].shape == observation.shape
+        ended += int(dones.sum())
+    assert ended > 0
+
+
+def test_what_a_step_returned_does_not_change_with_the_next(trace: Trace) -> None:
+    env = env_of(trace)
+    env.reset()
+    returned = env.step(np.zeros(BATCH, np.int64))[:3]
+    kept = copy.deepcopy(returned)
+    for _ in range(50):
+        env.step(np.ones(BATCH, np.int64))
+    for now, then in zip(returned, kept, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_the_two_rewards_order_actions_alike_and_differ_by_the_mean_worth(trace: Trace) -> None:
+    advantage, loss = env_of(trace), env_of(trace, "loss")
+    advantage.reset()
+    loss.reset()
+    for step in range(100):
+        worths = loss.decisions.worths.copy()
+        actions = np.full(BATCH, step % CANDIDATES)
+        relative, absolute = advantage.step(actions)[1], loss.step(actions)[1]
+        np.testing.assert_array_equal(absolute, -worths[:, step % CANDIDATES].astype(np.float32))
+        np.testing.assert_allclose(relative, worths.mean(axis=1) + absolute, atol=1e-6)
+
+
+def test_resync_ends_every_episode_at_the_next_step_and_only_there(trace: Trace) -> None:
+    env = env_of(trace)
+    env.reset()
+    env.step(np.zeros(BATCH, np.int64))
+    worths = env.decisions.worths.copy()
+    hit_ratio = env.resync(oldest_first(env.decisions.n_features))
+    assert 0 < hit_ratio < 1
+    observations, rewards, dones, infos = env.step(np.zeros(BATCH, np.int64))
+    assert dones.all()
+    assert all(info["TimeLimit.truncated"] for info in infos)
+    np.testing.assert_allclose(rewards, worths.mean(axis=1) - worths[:, 0], atol=1e-6)
+    np.testing.assert_array_equal(observations, env.decisions.rows)
+    assert not env.step(np.zeros(BATCH, np.int64))[2].all()
+
+
+def test_a_reset_after_resync_needs_no_second_end(trace: Trace) -> None:
+    env = env_of(trace)
+    env.resync(oldest_first(env.decisions.n_features))
+    env.reset()
+    assert not env.step(np.zeros(BATCH, np.int64))[2].all()
+
+
+def test_64_caches_in_a_batch_equal_64_single_caches(trace: Trace) -> None:
+    env, steps = env_of(trace), 150
+    decisions = env.decisions
+    decisions.start_empty()
+    decisions.reseed(21)
+    observations = [env.reset()]
+    actions = np.random.default_rng(4).integers(0, CANDIDATES, (steps, BATCH))
+    for step in range(steps):
+        observations.append(env.step(actions[step])[0])
+    stream, unmarked = decisions.stream, np.empty(0, np.bool_)
+    candidates, rows = np.empty(CANDIDATES, np.int64), np.empty(decisions.rows.shape[1:], np.float32)
+    for b in range(BATCH):
+        cache = create_caches(stream, trace.n_keys, 1, 0)
+        cache.random[0] = random_states(21, BATCH)[b]
+        for step in range(steps + 1):
+            assert advance(cache, 0, stream, decisions.oracle.end, unmarked)
+            sample(cache, 0, candidates)
+            observe_candidates(cache, 0, stream, candidates, decisions.normaliser, rows)
+            np.testing.assert_array_equal(observations[step][b], rows)
+            if step < steps:
+                resolve(cache, 0, stream, candidates[actions[step, b]])
+
+
+def test_the_wrappers_of_stable_baselines3_work_on_it(trace: Trace) -> None:
+    env = env_of(trace)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        monitored = VecMonitor(env)
+    monitored.reset()
+    ended = [i for _ in range(600) for i in monitored.step(np.zeros(BATCH, np.int64))[3] if "episode" in i]
+    assert ended
+    assert env.get_attr("render_mode", [0, 3]) == [None, None]
+    assert env.env_is_wrapped(VecMonitor) == [False] * BATCH
+    env.set_attr("note", 7)
+    assert env.get_attr("note") == [7] * BATCH
+    assert len(env.env_method("reset", indices=[0])) == 1

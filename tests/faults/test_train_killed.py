@@ -1,0 +1,132 @@
+"""`train` ended in the middle: nothing half is left behind, and the same command then succeeds."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.flows.running import bundles, eventually, local_servers, mlflow_runs, rows, start, store, versions
+
+pytestmark = pytest.mark.slow
+
+START_TIMEOUT_S = 120
+
+
+@dataclass
+class Victim:
+    """A home with a finished run in it, and the command that is killed there and then given again."""
+
+    home: Path
+    words: tuple[object, ...]
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory, requests_parquet, command_line) -> Victim:
+    home = tmp_path_factory.mktemp("victim")
+    words = ("train", "--source", requests_parquet, "--cache-size", 100, "--timesteps", 2_000, "--json")
+    assert command_line(home, *words).status == 0
+    return Victim(home, words)
+
+
+def wait_for_step(process: "subprocess.Popen[str]", step: str) -> None:
+    """Return once the process says that `step` is done."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.split()[:1] == [step] and line.rstrip().endswith(" s"):
+            return
+    pytest.fail(f"the run ended before its step {step}")
+
+
+def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while not holds():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline_s
+        time.sleep(0.002)
+
+
+def end(process: "subprocess.Popen[str]", ending: signal.Signals = signal.SIGKILL) -> str:
+    """Send the signal; return what the process still wrote to stderr."""
+    process.send_signal(ending)
+    _, errors = process.communicate(timeout=60)
+    return errors
+
+
+def check_nothing_is_half(home: Path, registered: dict[int, str]) -> None:
+    """Assert that each bundle is whole, that the versions agree once an intent is settled, and none was lost."""
+    bundles(home)
+    assert registered.items() <= versions_after_kill(home).items()
+
+
+def versions_after_kill(home: Path) -> dict[int, str]:
+    """The versions in MLflow: the mirror may be behind by the one whose registration was cut off."""
+    found = {int(v.version): v.run_id for v in store(home).search_model_versions()}
+    assert rows(home).get("rl_models", 0) in (len(found), len(found) - 1)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("step", "delay_s"),
+    [
+        ("record", 0.0),
+        ("open", 0.7),
+        ("train", 0.0),
+        ("evaluate", 0.4),
+        ("export", 0.2),
+        ("report", 0.0),
+        ("report", 0.5),
+    ],
+)
+def test_a_run_killed_after_a_step_leaves_nothing_half_and_the_next_one_succeeds(step, delay_s, victim, command_line):
+    home, before = victim.home, versions(victim.home)
+    process = start(home, *victim.words, **command_line.variables)
+    wait_for_step(process, step)
+    time.sleep(delay_s)
+    end(process)
+    check_nothing_is_half(home, before)
+
+    again = command_line(home, *victim.words)
+    registered = versions(home)  # which asserts that MLflow and rl_models agree
+    assert registered[again.result["model"]["version"]] == again.result["run_id"]
+    assert before.items() <= registered.items()
+    assert set(registered) == set(range(1, len(registered) + 1))
+    assert Path(again.result["bundle"]) in bundles(home)
+    assert not list((home / "bundles").glob(".bundle-*"))
+    statuses = mlflow_runs(home)
+    assert "RUNNING" not in statuses.values()
+    assert statuses[again.result["run_id"]] == "FINISHED"
+    assert rows(home)["cache_metrics"] == 12_000
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.3])
+def test_a_first_run_killed_while_it_makes_its_database_succeeds_the_next_time(
+    delay_s, tmp_path, requests_parquet, command_line
+):
+    words = ("ingest", "--source", requests_parquet, "--json")
+    process = start(tmp_path, *words, **command_line.variables)
+    wait_until((tmp_path / "ers.db").exists, process)
+    time.sleep(delay_s)
+    end(process)
+    assert command_line(tmp_path, *words).result["rows"] == 12_000
+    assert rows(tmp_path) == {"cache_metrics": 12_000, "ingested_sources": 1}
+
+
+def test_an_interrupt_from_the_keyboard_ends_the_run_as_failed_with_nothing_registered(victim):
+    home, before, runs = victim.home, versions(victim.home), mlflow_runs(victim.home)
+    found = bundles(home)
+    process = start(home, *victim.words, "--timesteps", 10_000_000)
+    wait_for_step(process, "open")
+    time.sleep(1.0)
+    errors = end(process, signal.SIGINT)
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in errors
+    assert versions(home) == before
+    assert bundles(home) == found
+    (status,) = (status for run, status in mlflow_runs(home).items() if run not in runs)
+    assert status in ("FAILED", "KILLED")
+    assert eventually(lambda: local_servers(home) == [])

@@ -1,0 +1,135 @@
+"""The three algorithms: what reaches Stable-Baselines3, and that its policies are the shared scorer."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import Logger
+
+from cachesim.capacity import Capacity
+from cachesim.features import fit_normaliser
+from cachesim.rollout import Decisions, build_oracle, oldest_first
+from cachesim.sampled import build_stream
+from cachesim.synthetic import energy_trace
+from envs.vector import EvictionVecEnv
+from learning.algorithms import PARALLEL_CACHES, REWARD, build, hyperparameters, latest_loss
+from learning.policies import scorer_of
+from learning.scorer import ScorerNet
+from schemas.config import TrainConfig
+
+CLASSES: dict[str, type[BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO, "a2c": A2C}
+every_algorithm = pytest.mark.parametrize("algorithm", CLASSES)
+
+
+def config(algorithm: str, **options: Any) -> TrainConfig:
+    return TrainConfig.model_validate({"algorithm": algorithm, "timesteps": 2_048} | options)
+
+
+def model_of(options: TrainConfig) -> Any:
+    trace, capacity = energy_trace(3_000, seed=1), Capacity(40, "objects")
+    oracle = build_oracle(trace, capacity, np.ones(len(trace)), 300.0)
+    stream = build_stream(trace, capacity, len(trace))
+    decisions = Decisions(stream, oracle, trace.n_keys, batch=PARALLEL_CACHES, candidates=8, seed=0)
+    decisions.resync(oldest_first(decisions.n_features))
+    rows = decisions.reset().reshape(-1, decisions.n_features)
+    decisions.normaliser = fit_normaliser(rows, trace.column_names, 40.0)
+    model = build(options, EvictionVecEnv(decisions, REWARD[options.algorithm]), "cpu")
+    model.set_logger(Logger(folder=None, output_formats=[]))
+    return model
+
+
+@every_algorithm
+def test_each_name_builds_its_algorithm_as_a_contextual_bandit(algorithm: str) -> None:
+    model = model_of(config(algorithm, seed=7))
+    assert type(model) is CLASSES[algorithm]
+    assert model.gamma == 0
+    assert model.seed == 7
+    assert model.n_envs == PARALLEL_CACHES
+
+
+@every_algorithm
+def test_the_learning_rate_is_taken_and_falls_to_zero(algorithm: str) -> None:
+    for rate, options in ((2e-3, {}), (5e-4, {"learning_rate": 5e-4})):
+        model = model_of(config(algorithm, **options))
+        assert [model.lr_schedule(remaining) for remaining in (1.0, 0.5, 0.0)] == pytest.approx([rate, rate / 2, 0])
+        assert hyperparameters(config(algorithm, **options))["learning_rate"] == rate
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+def test_the_batch_size_is_taken(algorithm: str) -> None:
+    assert model_of(config(algorithm, batch_size=128)).batch_size == 128
+    assert hyperparameters(config(algorithm, batch_size=128))["batch_size"] == 128
+
+
+@pytest.mark.parametrize(("batch_size", "n_steps"), [(1_024, 16), (64, 1), (2, 1)])
+def test_the_batch_of_a2c_is_its_rollout(batch_size: int, n_steps: int) -> None:
+    model = model_of(config("a2c", batch_size=batch_size))
+    assert model.n_steps == n_steps
+    assert "batch_size" not in hyperparameters(config("a2c", batch_size=batch_size))
+
+
+def test_a_short_dqn_training_still_learns() -> None:
+    values = hyperparameters(config("dqn", timesteps=1_000))
+    assert values["learning_starts"] == 250
+    assert values["buffer_size"] == 1_000
+    assert hyperparameters(config("dqn", timesteps=300_000))["learning_starts"] == 4_096
+
+
+@every_algorithm
+def test_hyperparameters_of_one_run_do_not_leak_into_another(algorithm: str) -> None:
+    before = hyperparameters(config(algorithm))
+    hyperparameters(config(algorithm, learning_rate=0.5))["new"] = 1
+    assert hyperparameters(config(algorithm)) == before
+
+
+@every_algorithm
+def test_the_scores_are_the_logits_or_q_values(algorithm: str) -> None:
+    model = model_of(config(algorithm))
+    scorer = scorer_of(model.policy)
+    assert isinstance(scorer, ScorerNet)
+    observation = torch.from_numpy(model.env.reset())
+    with torch.no_grad():
+        scores = scorer(observation)  # (64, k)
+        if algorithm == "dqn":
+            torch.testing.assert_close(model.q_net(observation), scores)
+        else:
+            logits = model.policy.get_distribution(observation).distribution.logits
+            torch.testing.assert_close(logits, scores - scores.logsumexp(dim=1, keepdim=True))
+            assert model.policy.predict_values(observation).shape == (PARALLEL_CACHES, 1)
+    actions, _ = model.predict(observation.numpy(), deterministic=True)
+    np.testing.assert_array_equal(actions, scores.argmax(dim=1))
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
+def test_the_value_of_a_state_does_not_depend_on_the_order_of_its_candidates(algorithm: str) -> None:
+    model = model_of(config(algorithm))
+    observation = torch.from_numpy(model.env.reset())
+    values = [model.policy.predict_values(x).detach() for x in (observation, observation.flip(1))]
+    torch.testing.assert_close(values[0], values[1])
+
+
+@every_algorithm
+def test_all_weights_of_the_scorer_are_trained(algorithm: str) -> None:
+    model = model_of(config(algorithm))
+    before = [parameter.detach().clone() for parameter in scorer_of(model.policy).parameters()]
+    model.learn(8_192)
+    for name, old, new in zip("wbwbwb", before, scorer_of(model.policy).parameters(), strict=True):
+        if algorithm == "dqn" or new.numel() > 1:  # to a softmax the last bias is no difference
+            assert (old != new).any(), name
+
+
+@every_algorithm
+def test_the_latest_loss_is_known_after_the_first_gradient_step(algorithm: str) -> None:
+    model = model_of(config(algorithm))
+    assert latest_loss(model) is None
+    model.learn(2_048)
+    loss = latest_loss(model)
+    assert loss is not None
+    assert np.isfinite(loss)
+    if algorithm == "a2c":
+        logged = model.logger.name_to_value
+        parts = [logged[f"train/{part}_loss"] for part in ("policy", "value", "entropy")]
+        assert loss == pytest.approx(parts[0] + 0.5 * parts[1] + 0.003 * parts[2])
