@@ -9,9 +9,8 @@ from cachesim.objective import request_values
 from cachesim.sampled import Stream, build_stream
 from schemas.config import TrainConfig
 from schemas.errors import TraceError
+from schemas.expectations import MIN_REQUESTS
 from schemas.trace import FloatArray, Trace
-
-FEWEST_REQUESTS = 1_000
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ def build_problem(trace: Trace, config: TrainConfig) -> CacheProblem:
         TraceError: there are fewer than 1,000 requests.
         ConfigError: a capacity or weight that cannot be used with this trace.
     """
-    if len(trace) < FEWEST_REQUESTS:
-        raise TraceError(f"{len(trace)} requests are too few to learn from: at least {FEWEST_REQUESTS} are needed")
+    if len(trace) < MIN_REQUESTS:
+        raise TraceError(f"{len(trace)} requests are too few to learn from: at least {MIN_REQUESTS:,} are needed")
     capacity = Capacity.resolve(
         trace, size=config.cache_size, bytes_=config.cache_bytes, fraction=config.cache_fraction
     )

@@ -7,9 +7,10 @@ import pytest
 
 from cachesim.features import FEATURES
 from cachesim.synthetic import energy_trace
-from learning.problem import FEWEST_REQUESTS, CacheProblem, build_problem
+from learning.problem import CacheProblem, build_problem
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError, TraceError
+from schemas.expectations import MIN_REQUESTS
 from schemas.trace import Trace
 
 
@@ -70,9 +71,9 @@ def test_features_are_the_built_in_ones_and_the_columns(trace: Trace) -> None:
 
 
 def test_too_few_requests_are_refused(trace: Trace) -> None:
-    assert problem_of(trace[:FEWEST_REQUESTS]).training == 600
+    assert problem_of(trace[:MIN_REQUESTS]).training == 600
     with pytest.raises(TraceError, match="999 requests are too few to learn from: at least 1000 are needed"):
-        problem_of(trace[: FEWEST_REQUESTS - 1])
+        problem_of(trace[: MIN_REQUESTS - 1])
 
 
 def test_a_weight_of_an_unknown_column_is_refused_with_the_nearest_names(trace: Trace) -> None:
