@@ -54,7 +54,8 @@ def test_each_name_builds_its_algorithm_as_a_contextual_bandit(algorithm: str) -
 def test_the_learning_rate_is_taken_and_falls_but_not_to_zero(algorithm: str) -> None:
     for rate, options in ((2e-3, {}), (5e-4, {"learning_rate": 5e-4})):
         model = model_of(config(algorithm, **options))
-        assert [model.lr_schedule(remaining) for remaining in (1.0, 0.5, 0.0)] == pytest.approx([rate, rate / 2, rate / 20])
+        rates = [model.lr_schedule(remaining) for remaining in (1.0, 0.5, 0.0)]
+        assert rates == pytest.approx([rate, rate / 2, rate / 20])
         assert hyperparameters(config(algorithm, **options))["learning_rate"] == rate
 
 
