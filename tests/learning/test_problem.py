@@ -72,7 +72,7 @@ def test_features_are_the_built_in_ones_and_the_columns(trace: Trace) -> None:
 
 def test_too_few_requests_are_refused(trace: Trace) -> None:
     assert problem_of(trace[:MIN_REQUESTS]).training == 600
-    with pytest.raises(TraceError, match="999 requests are too few to learn from: at least 1000 are needed"):
+    with pytest.raises(TraceError, match="999 requests are too few to learn from: at least 1,000 are needed"):
         problem_of(trace[: MIN_REQUESTS - 1])
 
 
