@@ -23,9 +23,15 @@ CODE_FINGERPRINT = _fingerprint()
 """Changes with the sources of the simulator: results that are kept are keyed by it."""
 
 _cache_root = getattr(config, "CACHE_DIR", "") or _PACKAGE / "__pycache__"  # NUMBA_CACHE_DIR, when it is set
-setattr(config, "CACHE_DIR", str(Path(_cache_root) / f"kernels-{CODE_FINGERPRINT}"))  # noqa: B010 (untyped module)
+_CACHE = Path(_cache_root) / f"kernels-{CODE_FINGERPRINT}"
+setattr(config, "CACHE_DIR", str(_CACHE))  # noqa: B010 (untyped module)
 
 # A kernel that allocates nothing needs no reference counts, and counting around each use of a state's arrays took two
 # thirds of a replay's time (docs/decisions/0001). A kernel that does allocate then fails to compile.
 kernel = njit(cache=True, _nrt=False)  # type: ignore[call-overload]
 allocating_kernel = njit(cache=True)
+
+
+def nothing_is_cached() -> bool:
+    """Return whether no kernel of these sources was compiled before, so that the first calls will take a while."""
+    return not any(_CACHE.rglob("*.nbi"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cachesim.compiled import nothing_is_cached
 from flows.runtime import config_flow, io_task, progress, say
 from infra.database import open_database
 from infra.settings import Settings, load_settings
@@ -68,6 +69,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
     engine = open_database(settings)
     try:
         trace = _requests(engine, config, clock)
+        if nothing_is_cached():
+            say("the kernels are compiled first: once for this version of the code, less than half a minute")
         with clock.step("prepare"):
             problem = build_problem(trace, config)
         with clock.step("open"):
