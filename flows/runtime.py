@@ -68,6 +68,7 @@ def run_flow(name: str, config: FlowConfig) -> tuple[dict[str, Any], str]:
     """
     settings = load_settings()
     configure(settings)
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # Prefect would make its last folder only
     with _prefect_api(settings) as wait_for_api:
         module = importlib.import_module(f"flows.{name}")
         wait_for_api()

@@ -18,6 +18,7 @@ from learning.describe import evaluation_dict
 from learning.problem import CacheProblem, build_problem
 from schemas.config import IngestConfig, SimulateConfig, TrainConfig
 from schemas.errors import ConfigError, StorageError, TraceError
+from schemas.expectations import MIN_REQUESTS
 from schemas.names import nearest
 from schemas.tables import cache_metrics
 from schemas.trace import Trace
@@ -116,7 +117,7 @@ def _record(engine: sa.Engine, config: TrainConfig) -> int | None:
     if config.source not in (None, NO_SOURCE):
         with progress("ingest", "rows") as on_progress:
             recorded = io_task(ingest_file, retries=STORAGE_RETRIES)(
-                engine, IngestConfig(source=str(config.source), map=config.map), on_progress
+                engine, IngestConfig(source=str(config.source), map=config.map), on_progress, MIN_REQUESTS
             )
         say(_recorded(recorded))
         return recorded.source_id

@@ -62,17 +62,20 @@ def no_progress(_done_rows: int, _total_rows: int | None) -> None:
     """Tell nobody."""
 
 
-def ingest_file(engine: sa.Engine, config: IngestConfig, on_progress: Progress = no_progress) -> IngestedSource:
+def ingest_file(
+    engine: sa.Engine, config: IngestConfig, on_progress: Progress = no_progress, fewest_rows: int = 1
+) -> IngestedSource:
     """Record the requests of `config.source` in one transaction; a file that is there already adds nothing.
 
     Args:
         engine: of `open_database`.
         config: file and column mapping. Two calls are the same when file content and mapping are.
         on_progress: called after each chunk with rows done and rows in all (None where unknown).
+        fewest_rows: requests that a new file must have.
 
     Raises:
-        SourceError: the file is missing, empty, damaged, lacks a column, has values that cannot be requests, or is a
-            log with more than 5 % broken lines. Nothing was written.
+        SourceError: the file is missing, empty, damaged, lacks a column, has values that cannot be requests, has fewer
+            than `fewest_rows`, or is a log with more than 5 % broken lines. Nothing was written.
         ConfigError: the mapping names columns that do not exist. Nothing was written.
         StorageError: the database failed. Nothing was written.
     """
@@ -82,7 +85,7 @@ def ingest_file(engine: sa.Engine, config: IngestConfig, on_progress: Progress =
     )
     with writing(engine) as connection:
         known = find_source(connection, identity)
-        return known or _ingest(connection, source, identity, config.map, on_progress)
+        return known or _ingest(connection, source, identity, config.map, on_progress, fewest_rows)
 
 
 def find_source(connection: sa.Connection, identity: SourceIdentity) -> IngestedSource | None:
@@ -137,6 +140,7 @@ def _ingest(
     identity: SourceIdentity,
     mapping: dict[str, str],
     on_progress: Progress,
+    fewest_rows: int,
 ) -> IngestedSource:
     table = sa.Table(cache_metrics.name, sa.MetaData(), autoload_with=connection)
     reading = open_reading(source, mapping, [column.name for column in table.columns])
@@ -149,7 +153,7 @@ def _ingest(
             insert_rows(connection, table, rows, source_id)
         tally.add(chunk)
         on_progress(tally.seen_rows, reading.total_rows)
-    tally.check(source)
+    tally.check(source, fewest_rows)
     counts = {"rows": tally.rows, "rejected_rows": tally.rejected_rows, "skipped_rows": tally.skipped_rows}
     set_counts(connection, source_id, **counts)
     return IngestedSource(
@@ -179,7 +183,7 @@ class _Tally:
         self.skipped_rows += chunk.skipped_rows
         self.rejections = [*self.rejections, *chunk.rejections][:SHOWN_REJECTIONS]
 
-    def check(self, source: SourceFile) -> None:
+    def check(self, source: SourceFile, fewest_rows: int) -> None:
         if self.rejected_rows > MAX_REJECTED_SHARE * self.seen_rows:
             raise SourceError(
                 f"{source.path}: {self.rejected_rows:,} of {self.seen_rows:,} lines "
@@ -189,3 +193,8 @@ class _Tally:
         if self.rows == 0:
             none = "no cacheable request (GET or HEAD, status 200 to 399)" if self.skipped_rows else "no rows"
             raise SourceError(f"{source.path}: {none} among {self.seen_rows:,}; nothing was written")
+        if self.rows < fewest_rows:
+            raise SourceError(
+                f"{source.path}: {self.rows:,} requests are too few to learn from, at least {fewest_rows:,} are needed"
+                "; nothing was written"
+            )

@@ -2,9 +2,10 @@
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,12 +166,26 @@ def _probe(uri: str) -> None:
     """Fail at once where a database cannot be opened; MLflow would try for a minute and a half first."""
     url = sa.make_url(uri)
     if url.get_backend_name() == "sqlite" and url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        _create_sqlite(Path(url.database))
     engine = sa.create_engine(url)
     try:
         sa.inspect(engine).get_table_names()
     finally:
         engine.dispose()
+
+
+def _create_sqlite(path: Path) -> None:
+    """Make MLflow's tables aside and publish them whole: a store whose making was cut off can never be opened again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        return
+    from mlflow import MlflowClient
+
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as work:
+        aside = Path(work) / path.name
+        MlflowClient(tracking_uri=f"sqlite:///{aside}").search_experiments(max_results=1)
+        with suppress(FileExistsError):  # another process may have been first
+            path.hardlink_to(aside)
 
 
 def _experiment_id(client: "MlflowClient", artifacts: str | None) -> str:

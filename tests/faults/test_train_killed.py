@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.running import bundles, eventually, local_servers, mlflow_runs, rows, start, store, versions
+from tests.flows.running import ROOT, bundles, eventually, local_servers, mlflow_runs, rows, start, store, versions
 
 pytestmark = pytest.mark.slow
 
@@ -113,6 +114,28 @@ def test_a_first_run_killed_while_it_makes_its_database_succeeds_the_next_time(
     end(process)
     assert command_line(tmp_path, *words).result["rows"] == 12_000
     assert rows(tmp_path) == {"cache_metrics": 12_000, "ingested_sources": 1}
+
+
+OPEN_STORE = """
+import sys
+from pathlib import Path
+from infra.settings import Settings
+from tasks.tracking import open_tracker
+home = Path(sys.argv[1])
+open_tracker(Settings(_env_file=None, ers_home=home, mlflow_tracking_uri=f"sqlite:///{home}/mlflow.db"))
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.1, 0.3, 0.6])
+def test_a_first_run_killed_while_it_makes_the_mlflow_store_succeeds_the_next_time(delay_s, tmp_path):
+    command = [sys.executable, "-c", OPEN_STORE, str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: any(file.stat().st_size > 0 for file in tmp_path.rglob("mlflow.db")), process)
+    time.sleep(delay_s)
+    end(process)
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert store(tmp_path).get_experiment_by_name("ers-ml-trainer") is not None
 
 
 def test_an_interrupt_from_the_keyboard_ends_the_run_as_failed_with_nothing_registered(victim):

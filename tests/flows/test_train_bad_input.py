@@ -125,6 +125,11 @@ def test_a_log_with_a_few_broken_lines_is_trained_on_each_time(tmp_path, command
         assert "20 broken lines left out" in done.err
 
 
+def test_a_file_of_too_few_requests(refused, tmp_path):
+    line = refused("train", "--source", write_parquet(tmp_path / "few.parquet", 999))
+    assert "few.parquet: 999 requests are too few to learn from, at least 1,000 are needed" in line
+
+
 def test_too_few_requests_in_the_table(tmp_path, command_line):
     home, path = tmp_path / "home", write_parquet(tmp_path / "few.parquet", 999)
     assert command_line(home, "ingest", "--source", path).status == 0
