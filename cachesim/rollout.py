@@ -32,6 +32,10 @@ from schemas.trace import FloatArray, IntArray, Trace
 
 HORIZON_PER_EVICTION_AGE = 0.3  # horizon = 0.3 * mean age at eviction under LRU
 CENSORED_HORIZONS = 2.0
+NO_DECISION = (
+    "the cache evicts nothing on the training span, as it holds all that is requested or nothing that is requested "
+    "fits: there is nothing to learn; give another capacity"
+)
 
 
 class Oracle(NamedTuple):
@@ -63,10 +67,7 @@ def build_oracle(span: Trace, capacity: Capacity, values: FloatArray, eviction_a
         GateError: nothing is evicted, so there is nothing to learn.
     """
     if math.isnan(eviction_age_requests):
-        raise GateError(
-            f"a cache of {capacity.limit:,} {capacity.unit} holds all that the training span requests: "
-            "there is nothing to learn; give a smaller capacity"
-        )
+        raise GateError(NO_DECISION)
     charges = capacity.charges(span)
     worth = values * (charges.mean() / charges)
     horizon = HORIZON_PER_EVICTION_AGE * eviction_age_requests
@@ -205,9 +206,7 @@ class Decisions:
 
     def _require_starts(self) -> None:
         if self._n_starts == 0:
-            raise GateError(
-                "the cache holds all that the training span requests: nothing can be learned; give a smaller capacity"
-            )
+            raise GateError(NO_DECISION)
 
     def reset(self) -> Float32Array:
         """Put every cache at one of the starting points and return the first observations, `rows`."""

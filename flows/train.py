@@ -16,6 +16,7 @@ from infra.database import open_database
 from infra.settings import Settings, load_settings
 from learning.describe import evaluation_dict
 from learning.problem import CacheProblem, build_problem
+from learning.train import require_device
 from schemas.config import IngestConfig, SimulateConfig, TrainConfig
 from schemas.errors import ConfigError, StorageError, TraceError
 from schemas.expectations import MIN_REQUESTS
@@ -86,6 +87,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
 
 def _requests(engine: sa.Engine, config: TrainConfig, clock: StepClock) -> Trace:
     require_features(engine, config.feature_columns)
+    require_device(config.device)
     _require_weights(config)
     with clock.step("record"):
         source_id = _record(engine, config)
@@ -98,7 +100,7 @@ def _requests(engine: sa.Engine, config: TrainConfig, clock: StepClock) -> Trace
 
 
 def _require_weights(config: TrainConfig) -> None:
-    """Raise ConfigError unless each of `cache_weights` is a number >= 0 of a column that is read."""
+    """Raise ConfigError unless `cache_weights` are numbers >= 0 of columns that are read, one of them above 0."""
     known = [*WEIGHABLE_COLUMNS, *config.feature_columns]
     for name, weight in config.cache_weights.items():
         if name not in known:
@@ -108,6 +110,8 @@ def _require_weights(config: TrainConfig) -> None:
             )
         if not (math.isfinite(weight) and weight >= 0):
             raise ConfigError(f"cache_weights: the weight of {name} must be a number >= 0, got {weight}")
+    if config.cache_weights and not any(config.cache_weights.values()):
+        raise ConfigError("cache_weights: all weights are 0; give one above 0, or none for hits that count alike")
 
 
 def _record(engine: sa.Engine, config: TrainConfig) -> int | None:

@@ -9,6 +9,7 @@ from cachesim.metrics import Score, score
 from cachesim.replay import BASELINES, BOUNDS, replay
 from cachesim.sampled import Scorer, create_caches, replay_until
 from learning.problem import CacheProblem
+from schemas.errors import GateError
 
 SERVING_CANDIDATES = 32
 REFERENCE_BASELINE = "lru"  # the gap that a policy can close lies between this and the bound
@@ -49,7 +50,13 @@ def gap_closed(policy: Score, reference: Score, bound: Score) -> float | None:
 
 
 def evaluate(problem: CacheProblem, scorer: Scorer, seed: int) -> Evaluation:
-    """Replay the whole trace with the policy, each baseline and each bound; score the held-out span."""
+    """Replay the whole trace with the policy, each baseline and each bound; score the held-out span.
+
+    Raises:
+        GateError: no hit on the held-out span is worth anything, so nothing can be compared.
+    """
+    if not problem.values[problem.held_out].any():
+        raise GateError("cache_weights: no hit on the held-out requests is worth anything; weigh another column")
 
     def judged(hit: NDArray[np.bool_]) -> Score:
         return score(problem.trace, hit, problem.held_out, problem.values)

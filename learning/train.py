@@ -74,7 +74,7 @@ def train(problem: CacheProblem, config: TrainConfig, on_metric: OnMetric, on_pr
         ConfigError: the device is not there.
     """
     started = time.perf_counter()
-    device = _device(config.device)
+    device = require_device(config.device)
     decisions = _decisions(problem, config.seed, on_metric)
     env = EvictionVecEnv(decisions, REWARD[config.algorithm])
     with _one_thread():
@@ -91,7 +91,8 @@ def train(problem: CacheProblem, config: TrainConfig, on_metric: OnMetric, on_pr
     )
 
 
-def _device(wanted: str) -> str:
+def require_device(wanted: str) -> str:
+    """Return the device to learn on; ConfigError when it is not there."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "device: cuda was asked for, and this machine has none that PyTorch can use; take cpu or auto"

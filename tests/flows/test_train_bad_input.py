@@ -95,6 +95,7 @@ def test_a_log_of_mostly_broken_lines_is_refused_with_the_first_of_them(flow, re
         (("--cache-weights", "ttl_s=1"), "ttl_s is neither load_time_ms, size_bytes nor one of feature_columns"),
         (("--cache-weights", "size_bytes=-1"), "the weight of size_bytes must be a number >= 0, got -1.0"),
         (("--cache-weights", "size_bytes=inf"), "the weight of size_bytes must be a number >= 0, got inf"),
+        (("--cache-weights", "size_bytes=0"), "cache_weights: all weights are 0; give one above 0"),
     ],
 )
 def test_an_option_that_cannot_be_used(words, message, refused, requests_parquet):
