@@ -203,7 +203,7 @@ def test_fresh_states_can_replace_the_empty_start(trace: Trace) -> None:
 @pytest.mark.parametrize("start", ["start_empty", "resync"])
 def test_a_span_without_evictions_is_refused(make_trace: Callable[..., Trace], start: str) -> None:
     decisions = decisions_of(make_trace([0, 1, 2] * 400), Capacity(3, "objects"))
-    with pytest.raises(GateError, match="give a smaller capacity"):
+    with pytest.raises(GateError, match="give another capacity"):
         decisions.start_empty() if start == "start_empty" else decisions.resync(OLDEST_FIRST)
 
 

@@ -95,5 +95,5 @@ def test_fewer_than_two_candidates_are_refused(trace: Trace) -> None:
 
 
 def test_a_cache_that_holds_everything_is_refused(trace: Trace) -> None:
-    with pytest.raises(GateError, match="smaller capacity"):
+    with pytest.raises(GateError, match="give another capacity"):
         CacheEvictionEnv(trace, Capacity(trace.distinct_keys, "objects"))

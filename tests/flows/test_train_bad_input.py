@@ -146,7 +146,7 @@ def test_a_cache_that_holds_everything_is_a_gate_that_says_no(tmp_path, command_
     home, path = tmp_path / "home", write_parquet(tmp_path / "small.parquet", 2_000)
     done = command_line(home, "train", "--source", path, "--cache-size", 97)
     assert (done.status, done.out) == (3, "")
-    assert "give a smaller capacity" in done.err.splitlines()[-1]
+    assert "give another capacity" in done.err.splitlines()[-1]
     assert (versions(home), bundles(home)) == ({}, [])
     assert set(mlflow_runs(home).values()) == {"FAILED"}
 

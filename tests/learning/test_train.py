@@ -214,7 +214,7 @@ def test_the_trained_network_is_on_the_cpu(hot_problem: CacheProblem, device: st
 @every_algorithm
 def test_a_cache_that_holds_everything_is_refused(hot_trace: Trace, algorithm: str) -> None:
     options = config(algorithm, cache_size=20_000)
-    with pytest.raises(GateError, match="the cache evicts nothing on the training span, .* give another capacity"):
+    with pytest.raises(GateError, match=r"the cache evicts nothing on the training span, .* give another capacity"):
         trained(build_problem(hot_trace, options), options)
 
 
