@@ -3,10 +3,13 @@
 Options are checked before anything heavy is imported, so that a mistake is answered at once.
 """
 
+import _thread
 import contextlib
 import json
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
 from typing import TextIO
 
 from flows.options import read_options, summary_line
@@ -17,6 +20,7 @@ FLOWS: dict[str, type[FlowConfig]] = {"ingest": IngestConfig, "simulate": Simula
 """Each flow by name: module `flows.<name>` holds the flow `<name>` and `summary(result)`, its result as text."""
 
 INTERRUPTED_STATUS = 130
+RETRY_INTERRUPT_S = 0.1
 
 
 def main(words: list[str]) -> int:
@@ -43,12 +47,31 @@ def _run(name: str, words: list[str]) -> int:
     config, as_json = read_options(name, FLOWS[name], words)
     from flows.runtime import run_flow
 
-    with contextlib.redirect_stdout(sys.stderr):  # standard output is for the result, whatever libraries print
+    # Standard output is for the result, whatever libraries print.
+    with _lasting_interrupts(), contextlib.redirect_stdout(sys.stderr):
         result, text = run_flow(name, config)
     _write(text, sys.stderr if as_json else sys.stdout)
     if as_json:
         _write(json.dumps(result, allow_nan=False), sys.stdout)
     return 0
+
+
+@contextlib.contextmanager
+def _lasting_interrupts() -> Iterator[None]:
+    """Interrupt again, a moment later, where Python met the interrupt in a finaliser and could not raise it."""
+    usual = sys.unraisablehook
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if unraisable.exc_type is KeyboardInterrupt:
+            threading.Timer(RETRY_INTERRUPT_S, _thread.interrupt_main).start()
+        else:
+            usual(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 def _listing() -> str:
