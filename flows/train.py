@@ -1,6 +1,7 @@
 """Flow `train`: from recorded requests to a registered policy that was judged on requests it had not seen."""
 
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -253,5 +254,11 @@ def _paths(result: dict[str, Any]) -> list[str]:
         f"model   {model['name']} version {model['version']} (stage {model['stage']}), MLflow run {result['run_id']}",
         f"bundle  {result['bundle']}",
         f"report  {result['report']}",
-        f"look    mlflow ui --backend-store-uri {result['tracking_uri']}",
+        f"look    {_where_to_look(result['tracking_uri'])}",
     ]
+
+
+def _where_to_look(tracking_uri: str) -> str:
+    if tracking_uri.startswith(("http://", "https://")):
+        return tracking_uri
+    return f"{Path(sys.executable).with_name('mlflow')} ui --backend-store-uri {tracking_uri}"
