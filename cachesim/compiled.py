@@ -27,9 +27,13 @@ _CACHE = Path(_cache_root) / f"kernels-{CODE_FINGERPRINT}"
 setattr(config, "CACHE_DIR", str(_CACHE))  # noqa: B010 (untyped module)
 
 # A kernel that allocates nothing needs no reference counts, and counting around each use of a state's arrays took two
-# thirds of a replay's time (docs/decisions/0001). A kernel that does allocate then fails to compile.
-kernel = njit(cache=True, _nrt=False)  # type: ignore[call-overload]
+# thirds of a replay's time (docs/decisions/0001). A kernel that does allocate then fails to compile. Kernels are put
+# into each other inline: a call that hands over a state copies every pointer and length in it.
+kernel = njit(cache=True, _nrt=False, forceinline=True)  # type: ignore[call-overload]
 allocating_kernel = njit(cache=True)
+# A kernel whose sums may be taken in any order, and products added without rounding in between, so that they run in
+# vectors: more than twice as fast, and the same on every run; the last digits depend on the processor.
+vector_kernel = njit(cache=True, _nrt=False, forceinline=True, fastmath={"contract", "reassoc"})  # type: ignore[call-overload]
 
 
 def nothing_is_cached() -> bool:

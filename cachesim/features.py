@@ -3,8 +3,8 @@
 The features of a candidate are written raw (requests, bytes, milliseconds) by `observe`; `transform` turns them into
 the numbers that the network sees. Training, evaluation and service all call these two.
 
-Time is counted in requests. What depends on the stream of requests alone is computed once, as one history row a
-request, by `request_history`; what depends on the moment of the decision is added by `observe`.
+Time is counted in requests. What depends on the stream of requests alone is one history row a request, see
+`cachesim.history`; what depends on the moment of the decision is added by `observe`.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import allocating_kernel, kernel
-from cachesim.lists import empty_links, oldest, push, unlink
-from schemas.trace import Trace
+from cachesim.compiled import kernel
+from schemas.trace import FloatArray
 
 Float32Array = NDArray[np.float32]
 
@@ -88,6 +87,11 @@ def feature_table(column_names: tuple[str, ...]) -> tuple[Feature, ...]:
     )
 
 
+def half_lives(capacity_objects: float) -> FloatArray:
+    """Return the half-lives of the decayed counts, in requests, float64 (4,), of a cache of so many objects."""
+    return np.array(HALF_LIVES_PER_CAPACITY) * capacity_objects
+
+
 class Normaliser(NamedTuple):
     """How raw features become the numbers that the network sees: transform, then (y - mean) / deviation.
 
@@ -130,89 +134,6 @@ def fit_normaliser(raw: Float32Array, column_names: tuple[str, ...], capacity_ob
     return Normaliser(kinds, missing, mean.astype(np.float32), deviation.astype(np.float32))
 
 
-def request_history(trace: Trace, training: int, capacity_objects: float, history_keys: int) -> Float32Array:
-    """Return the history row of each request: what is known of its object just after it, from the past alone.
-
-    Keys are remembered in a list of the `history_keys` most recently requested ones, so memory is bounded; a key that
-    fell out of it starts anew.
-
-    Args:
-        trace: the requests.
-        training: length of the training span, whose means stand in for missing load times and column values.
-        capacity_objects: cache capacity in objects, the unit of the half-lives.
-        history_keys: how many keys are remembered, >= 1.
-
-    Returns:
-        float32 (n, HISTORY_WIDTH + m): gaps 1 to 4, decayed counts, size, load time, endpoint averages, the m columns.
-    """
-    rows = np.empty((len(trace), HISTORY_WIDTH + len(trace.column_names)), np.float32)
-    rows[:, GAPS + len(HALF_LIVES_PER_CAPACITY)] = trace.size_bytes
-    rows[:, GAPS + len(HALF_LIVES_PER_CAPACITY) + 1] = _fill_missing(trace.load_time_ms, training)
-    for i in range(len(trace.column_names)):
-        rows[:, HISTORY_WIDTH + i] = _fill_missing(trace.columns[:, i], training)
-    half_lives = np.array(HALF_LIVES_PER_CAPACITY) * capacity_objects
-    remembered = empty_links(trace.n_keys, 1)
-    _follow_stream(
-        trace.key,
-        trace.endpoint,
-        len(trace.endpoint_names),
-        remembered,
-        half_lives,
-        history_keys,
-        capacity_objects,
-        rows,
-    )
-    return rows
-
-
-def _fill_missing(values: Float32Array, training: int) -> Float32Array:
-    known = values[:training][~np.isnan(values[:training])]
-    return np.nan_to_num(values, nan=float(known.mean(dtype=np.float64)) if known.size else 0.0)
-
-
-@allocating_kernel
-def _follow_stream(  # type: ignore[no-untyped-def]
-    keys, endpoints, n_endpoints, remembered, half_lives, history_keys, capacity_objects, rows
-):
-    n_counts = half_lives.size
-    n_keys = remembered.older.size - 1  # also the head of the list of remembered keys
-    n_remembered = 0
-    last = np.full(n_keys, -1, np.int64)
-    gaps = np.empty((n_keys, GAPS), np.float32)
-    counts = np.empty((n_keys, n_counts), np.float32)
-    endpoint_gap = np.full(n_endpoints, np.log2(1 + capacity_objects))
-    endpoint_new = np.full(n_endpoints, 0.5)
-    for t in range(keys.size):
-        key = keys[t]
-        endpoint = endpoints[t]
-        known = last[key] >= 0
-        if known:
-            gap = t - last[key]
-            for g in range(GAPS - 1, 0, -1):
-                gaps[key, g] = gaps[key, g - 1]
-            gaps[key, 0] = gap
-            for c in range(n_counts):
-                counts[key, c] = 1 + counts[key, c] * 2.0 ** (-gap / half_lives[c])
-            endpoint_gap[endpoint] += ENDPOINT_STEP * (np.log2(1.0 + gap) - endpoint_gap[endpoint])
-            unlink(remembered, key)
-        else:
-            gaps[key, :] = -1
-            counts[key, :] = 1
-            n_remembered += 1
-        endpoint_new[endpoint] += ENDPOINT_STEP * ((not known) - endpoint_new[endpoint])
-        last[key] = t
-        push(remembered, n_keys, key)
-        if n_remembered > history_keys:
-            forgotten = oldest(remembered, n_keys)
-            unlink(remembered, forgotten)
-            last[forgotten] = -1
-            n_remembered -= 1
-        rows[t, :GAPS] = gaps[key]
-        rows[t, COUNTS_AT : COUNTS_AT + n_counts] = counts[key]
-        rows[t, HISTORY_WIDTH - 2] = endpoint_gap[endpoint]
-        rows[t, HISTORY_WIDTH - 1] = endpoint_new[endpoint]
-
-
 @kernel
 def copy_row(source, target):  # type: ignore[no-untyped-def]
     """Copy the numbers of one row; a slice assignment would allocate."""
@@ -222,7 +143,7 @@ def copy_row(source, target):  # type: ignore[no-untyped-def]
 
 @kernel
 def observe(history, age, time_in_cache, hit_ratio, half_lives, out):  # type: ignore[no-untyped-def]
-    """Write the raw features of one candidate to `out` (f,), from its history row and the moment."""
+    """Write the raw features of one candidate to `out` (>= f,), from its history row and the moment."""
     out[0] = age
     out[1] = time_in_cache
     out[2] = hit_ratio
@@ -233,8 +154,8 @@ def observe(history, age, time_in_cache, hit_ratio, half_lives, out):  # type: i
 
 @kernel
 def transform(values, normaliser):  # type: ignore[no-untyped-def]
-    """Turn the raw features `values` (f,) of one candidate, in place, into what the network sees."""
-    for i in range(values.size):
+    """Turn the raw features `values` (>= f,) of one candidate, in place, into what the network sees."""
+    for i in range(normaliser.transform.size):
         kind = normaliser.transform[i]
         if kind != RAW:
             y = _unscaled(values[i], kind, normaliser.missing_value[i])

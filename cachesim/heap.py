@@ -3,7 +3,7 @@
 Williams: Algorithm 232, Heapsort. Communications of the ACM 7 (6), 1964.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,28 +19,28 @@ class Heap(NamedTuple):
     Attributes:
         key: int32 (n_keys,), the heap: below slot i come 2i + 1 and 2i + 2. The first `size[0]` slots count.
         slot: int32 (n_keys,), where each object is in `key`, or ABSENT.
-        priority: int64 (n_keys,), of the objects present.
+        priority: int64 or float64 (n_keys,), of the objects present.
         size: int64 (1,).
     """
 
     key: NDArray[np.int32]
     slot: NDArray[np.int32]
-    priority: NDArray[np.int64]
+    priority: NDArray[Any]
     size: NDArray[np.int64]
 
 
-def empty_heap(n_keys: int) -> Heap:
-    """Return a heap that can hold each object code in [0, n_keys) once."""
+def empty_heap(n_keys: int, priority: type[np.int64] | type[np.float64] = np.int64) -> Heap:
+    """Return a heap that can hold each object code in [0, n_keys) once, with priorities of the given type."""
     return Heap(
         key=np.zeros(n_keys, np.int32),
         slot=np.full(n_keys, ABSENT, np.int32),
-        priority=np.zeros(n_keys, np.int64),
+        priority=np.zeros(n_keys, priority),
         size=np.zeros(1, np.int64),
     )
 
 
 @kernel
-def put(heap: Heap, key: int, priority: int) -> None:
+def put(heap: Heap, key: int, priority: float) -> None:
     """Add an object, or change the priority of one that is there."""
     if heap.slot[key] == ABSENT:
         heap.slot[key] = heap.size[0]
@@ -58,6 +58,17 @@ def pop(heap: Heap) -> int:
     if heap.size[0] > 0:
         _sink(heap, 0, heap.key[heap.size[0]])
     return top
+
+
+@kernel
+def take(heap: Heap, key: int) -> None:
+    """Take out an object that is there."""
+    slot = heap.slot[key]
+    heap.slot[key] = ABSENT
+    heap.size[0] -= 1
+    if slot != heap.size[0]:
+        last = heap.key[heap.size[0]]
+        _sink(heap, _float(heap, slot, last), last)
 
 
 @kernel

@@ -1,8 +1,8 @@
 """Doubly linked lists threaded through arrays: every operation is O(1) and allocates nothing.
 
-A node is an object code in [0, n_keys); after them come the heads, one a list. A list is a circle through its head, so
-that no operation has a special case: behind the head comes the newest node, before it the oldest. A node is in one
-list at most.
+A node is an object code in [0, n_nodes); list j has the head -1 - j, whatever the number of
+nodes (arrays count negative indices from their end). A list is a circle through its head, so that no operation has a
+special case: behind the head comes the newest node, before it the oldest. A node is in one list at most.
 """
 
 from typing import NamedTuple
@@ -21,8 +21,9 @@ class Links(NamedTuple):
 
 
 def empty_links(n_nodes: int, n_lists: int) -> Links:
-    """Return `n_lists` empty lists over `n_nodes` nodes; list j has the head n_nodes + j."""
+    """Return `n_lists` empty lists over `n_nodes` nodes; list j has the head -1 - j."""
     itself = np.arange(n_nodes + n_lists, dtype=np.int32)
+    itself[n_nodes:] -= n_nodes + n_lists
     return Links(older=itself, newer=itself.copy())
 
 
@@ -46,5 +47,5 @@ def unlink(links: Links, node: int) -> None:
 
 @kernel
 def oldest(links: Links, head: int) -> int:
-    """Return the oldest node of the list at `head`, or `head` itself when the list is empty."""
+    """Return the oldest node of the list at `head`, or `head` itself, which is below 0, when the list is empty."""
     return int(links.newer[head])

@@ -1,6 +1,8 @@
 """Replay a trace through a cache with a named policy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -9,30 +11,93 @@ from numpy.typing import NDArray
 
 from cachesim.capacity import Capacity
 from cachesim.oracle import next_request
-from cachesim.policies import belady, fifo, lfu, lru, s3_fifo, two_q
+from cachesim.policies import (
+    adapt_size,
+    arc,
+    belady,
+    clock,
+    fifo,
+    gdsf,
+    hyperbolic,
+    lfu,
+    lfu_aging,
+    lhd,
+    lirs,
+    lru,
+    min_bypass,
+    random,
+    s3_fifo,
+    sieve,
+    sliding_ttl,
+    slru,
+    ttl,
+    two_q,
+    w_tinylfu,
+)
 from cachesim.policies.ledger import (
     ADMISSIONS,
     EVICTION_AGE_SUM,
     EVICTIONS,
+    EXPIRIES,
     REJECTIONS,
     RESIDENTS,
     USED,
-    Ledger,
 )
+from cachesim.requests import chunks
 from schemas.errors import ConfigError
-from schemas.names import nearest
-from schemas.trace import IntArray, Trace
+from schemas.trace import FloatArray, IntArray, Trace
 
-BASELINES = ("lru", "fifo", "lfu", "s3-fifo", "2q")
-BOUNDS = ("belady",)
 POLICIES: dict[str, ModuleType] = {
     "lru": lru,
     "fifo": fifo,
     "lfu": lfu,
     "s3-fifo": s3_fifo,
     "2q": two_q,
+    "clock": clock,
+    "sieve": sieve,
+    "slru": slru,
+    "random": random,
+    "lfu-aging": lfu_aging,
+    "ttl": ttl,
+    "sliding-ttl": sliding_ttl,
+    "arc": arc,
+    "lirs": lirs,
+    "lhd": lhd,
+    "w-tinylfu": w_tinylfu,
+    "hyperbolic": hyperbolic,
+    "gdsf": gdsf,
+    "adapt-size": adapt_size,
     "belady": belady,
+    "min-bypass": min_bypass,
 }
+BASELINES = (
+    "lru",
+    "fifo",
+    "lfu",
+    "s3-fifo",
+    "2q",
+    "clock",
+    "sieve",
+    "slru",
+    "random",
+    "lfu-aging",
+    "ttl",
+    "sliding-ttl",
+    "arc",
+    "lirs",
+    "lhd",
+    "w-tinylfu",
+    "hyperbolic",
+    "gdsf",
+    "adapt-size",
+)
+BOUNDS = ("belady", "min-bypass")
+RANDOM: tuple[str, ...] = ("random", "lhd", "hyperbolic", "adapt-size")
+"""The policies that know the future, and those that draw at random."""
+
+TTL_POLICIES: tuple[str, ...] = ("ttl", "sliding-ttl")
+DEFAULT_TTL_S = 300.0
+"""What `TTL_POLICIES` let a copy live when nothing is said, in seconds; the others let it live for ever."""
 
 
 @dataclass(frozen=True)
@@ -41,66 +106,130 @@ class Outcome:
 
     Attributes:
         hit: shape (n,), which ones hit.
-        admissions, evictions: how often an object was admitted, evicted.
-        rejections: misses that were not admitted: too large, or refused by the policy.
-        mean_eviction_age_requests: requests from an object's last one to its eviction; NaN without evictions.
-        resident_objects, resident_charge: what the cache held at the end, in objects and in the unit of the capacity.
+        marks: int64 (m,), positions in the trace, the first 0 and the last n.
+        counts: int64 (m, c), the ledger's counts when as many requests had been served.
+        limit: what the residents' charges may sum to.
     """
 
     hit: NDArray[np.bool_]
+    marks: IntArray
+    counts: IntArray
+    limit: int
+
+    @cached_property
+    def whole(self) -> "Activity":
+        """What the cache did from the first request to the last."""
+        return self.between(0, self.hit.size)
+
+    def between(self, start: int, stop: int) -> "Activity":
+        """Return what the cache did while it served the requests [start, stop), both of them marks."""
+        before, after = (self.counts[np.flatnonzero(self.marks == mark)[0]] for mark in (start, stop))
+        done = after - before
+        return Activity(
+            admissions=int(done[ADMISSIONS]),
+            evictions=int(done[EVICTIONS]),
+            rejections=int(done[REJECTIONS]),
+            expiries=int(done[EXPIRIES]),
+            mean_eviction_age_requests=done[EVICTION_AGE_SUM] / done[EVICTIONS] if done[EVICTIONS] else float("nan"),
+            resident_objects=int(after[RESIDENTS]),
+            resident_charge=int(after[USED]),
+            occupancy=float(after[USED] / self.limit),
+        )
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a cache did over a span, and what it held at the end of it.
+
+    Attributes:
+        admissions, evictions: how often an object was admitted, evicted.
+        rejections: misses that were not admitted: too large, of no lifetime, or refused by the policy.
+        expiries: copies that left because their time to live was over.
+        mean_eviction_age_requests: requests from an object's last one to its eviction; NaN without evictions.
+        resident_objects, resident_charge: what the cache held, in objects and in the unit of the capacity.
+        occupancy: resident_charge / capacity, in [0, 1].
+    """
+
     admissions: int
     evictions: int
     rejections: int
+    expiries: int
     mean_eviction_age_requests: float
     resident_objects: int
     resident_charge: int
+    occupancy: float
 
 
-def replay(trace: Trace, policy: str, capacity: Capacity) -> Outcome:
+def replay(
+    trace: Trace,
+    policy: str,
+    capacity: Capacity,
+    *,
+    ttl_s: float | FloatArray | None = None,
+    seed: int = 0,
+    marks: Sequence[int] = (),
+    **options: Any,
+) -> Outcome:
     """Send the requests of `trace` through an empty cache.
 
     Args:
         trace: n requests.
         policy: a name in POLICIES.
         capacity: what the cache holds.
+        ttl_s: time to live of a copy in seconds, >= 0, for all or of what each request stores, shape (n,); 0 = not
+            stored. None = for ever, or `DEFAULT_TTL_S` with a policy of TTL_POLICIES.
+        seed: of the policies that draw at random.
+        marks: positions in [0, n] between which the outcome can say what the cache did.
+        options: of the policy's `start`, where they are not to be the usual ones.
 
     Raises:
-        ConfigError: there is no such policy.
+        ConfigError: there is no such policy, or a time to live is below 0 or not a number.
     """
-    state = begin(trace, policy, capacity)
+    state = begin(trace, policy, capacity, seed, **options)
     hit = np.zeros(len(trace), np.bool_)
-    POLICIES[policy].replay(state, _fixed(trace.key), _fixed(capacity.charges(trace)), hit)
-    return _outcome(hit, state.ledger)
+    stops = np.unique(np.array([0, *marks, len(trace)], np.int64))
+    counts = np.zeros((stops.size, state.ledger.counts.size), np.int64)
+    for span, requests in chunks(trace, capacity, lifetime_s(policy, ttl_s), stops.tolist()):
+        POLICIES[policy].replay(state, requests, hit[span])
+        counts[np.searchsorted(stops, span.stop) :] = state.ledger.counts
+    return Outcome(hit, stops, counts, capacity.limit)
 
 
-def begin(trace: Trace, policy: str, capacity: Capacity) -> Any:
-    """Return the state of an empty cache before the first request of `trace`, for `POLICIES[policy].access`.
+def begin(trace: Trace, policy: str, capacity: Capacity, seed: int = 0, **options: Any) -> Any:
+    """Return the state of an empty cache before the first request of `trace`, for the kernels of `POLICIES[policy]`.
 
     Raises:
         ConfigError: there is no such policy.
     """
-    if policy not in POLICIES:
-        raise ConfigError(f"unknown policy {policy}{nearest(policy, list(POLICIES))}")
+    require_policy(policy)
     if policy in BOUNDS:
-        return POLICIES[policy].start(trace.n_keys, capacity.limit, next_request(trace.key, trace.n_keys))
-    return POLICIES[policy].start(trace.n_keys, capacity.limit)
+        options["next_request"] = next_request(trace.key, trace.n_keys)
+    if policy in RANDOM:
+        options["seed"] = seed
+    return POLICIES[policy].start(trace.n_keys, capacity.limit, **options)
 
 
-def _fixed(column: IntArray) -> IntArray:
-    """Return `column` contiguous and read-only: Numba compiles a kernel again for any other layout."""
-    column = np.ascontiguousarray(column).view()
-    column.flags.writeable = False
-    return column
+def require_policy(policy: str) -> None:
+    """Raise ConfigError unless there is such a policy."""
+    if policy not in POLICIES:
+        raise ConfigError(f"unknown policy {policy}; known: {', '.join(sorted(POLICIES))}")
 
 
-def _outcome(hit: NDArray[np.bool_], ledger: Ledger) -> Outcome:
-    counts = ledger.counts.tolist()
-    return Outcome(
-        hit=hit,
-        admissions=counts[ADMISSIONS],
-        evictions=counts[EVICTIONS],
-        rejections=counts[REJECTIONS],
-        mean_eviction_age_requests=counts[EVICTION_AGE_SUM] / counts[EVICTIONS] if counts[EVICTIONS] else float("nan"),
-        resident_objects=counts[RESIDENTS],
-        resident_charge=counts[USED],
-    )
+def require_causal(policy: str) -> None:
+    """Raise ConfigError unless there is such a policy and it does without the future."""
+    require_policy(policy)
+    if policy in BOUNDS:
+        raise ConfigError(f"policy {policy} knows the future: it is a bound to compare with, not one to run")
+
+
+def lifetime_s(policy: str, ttl_s: float | FloatArray | None) -> float | FloatArray:
+    """Return how long copies may be served: as given, else what is usual with the policy.
+
+    Raises:
+        ConfigError: a time to live is below 0 or not a number.
+    """
+    if ttl_s is None:
+        return DEFAULT_TTL_S if policy in TTL_POLICIES else np.inf
+    if not np.all(np.asarray(ttl_s) >= 0):
+        raise ConfigError("ttl_s: a time to live must be a number of seconds >= 0; 0 = not stored")
+    return ttl_s

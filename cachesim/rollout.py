@@ -13,20 +13,11 @@ from numpy.typing import NDArray
 
 from cachesim.capacity import Capacity
 from cachesim.compiled import allocating_kernel, kernel
+from cachesim.draws import random_states
 from cachesim.features import MOMENT_FEATURES, Float32Array, raw_normaliser
 from cachesim.oracle import NEVER, next_request
-from cachesim.sampled import (
-    INCOMING,
-    Scorer,
-    Stream,
-    advance,
-    create_caches,
-    observe_candidates,
-    random_states,
-    replay_until,
-    resolve,
-    sample,
-)
+from cachesim.sampled import INCOMING, Stream, advance, create_caches, observe_candidates, replay_until, resolve, sample
+from cachesim.scorer import Scorer, build_scorer
 from schemas.errors import GateError
 from schemas.trace import FloatArray, IntArray, Trace
 
@@ -109,7 +100,8 @@ def _judge(caches, b, stream, oracle, candidates, worths):  # type: ignore[no-un
 def _present(caches, b, stream, oracle, candidates, worths, normaliser, rows):  # type: ignore[no-untyped-def]
     sample(caches, b, candidates)
     _judge(caches, b, stream, oracle, candidates, worths)
-    observe_candidates(caches, b, stream, candidates, normaliser, rows)
+    row = stream.history[caches.position[b]]
+    observe_candidates(caches, b, row, stream.half_lives, candidates, normaliser, rows)
 
 
 @kernel
@@ -142,10 +134,9 @@ def _collect_starts(cache, stream, oracle, scorer, n_candidates, positions, star
 
 def oldest_first(n_features: int) -> Scorer:
     """Return the scorer that drops the candidate of the greatest age: sampled LRU, where learning starts from."""
-    first, second, last = np.zeros((n_features, 1)), np.ones((1, 1)), np.ones(1)
-    first[0] = 1  # the age
-    arrays = (a.astype(np.float32) for a in (first, np.zeros(1), second, np.zeros(1), last, np.zeros(1)))
-    return Scorer(raw_normaliser(n_features), *arrays)
+    first, none, one = np.zeros((1, n_features), np.float32), np.zeros(1, np.float32), np.ones(1, np.float32)
+    first[0, 0] = 1  # the age
+    return build_scorer(raw_normaliser(n_features), first, none, one[:, None], none, one, none)
 
 
 class Decisions:

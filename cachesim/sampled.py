@@ -1,12 +1,16 @@
 """Sampled eviction: the cache whose victim is chosen among the incoming object and a few random residents.
 
-One compiled kernel serves training, evaluation and service. It holds a batch of independent caches that read the same
-stream of requests, each at its own position: 64 of them are a vectorised environment, one of them is a replay.
+The same compiled kernels train, evaluate and serve. They hold a batch of independent caches that read the same stream
+of requests, each at its own position: 64 of them are a vectorised environment, one of them is a replay.
 
     while advance(...):        # hits, and misses that fit, until a miss that does not
         sample(...)            # candidate 0 is the incoming object, the others are random residents
         ... choose one ...
         resolve(...)           # drop it; with byte capacity this may have to be repeated
+
+A cache without a stream, which is told of one request at a time, makes the same steps with that request's key, charge
+and history row: `touch` for a hit; for a miss `enter`, and `drop` what `choose` says until the object is in or refused;
+then `count`.
 
 Source of the formulation: sampled eviction as in LRB (Song et al., NSDI 2020) and Hyperbolic caching (Blankstein et
 al., USENIX ATC 2017); here the incoming object is a candidate too, so that refusing it is one of the choices.
@@ -19,16 +23,10 @@ from numpy.typing import NDArray
 
 from cachesim.capacity import Capacity
 from cachesim.compiled import allocating_kernel, kernel
-from cachesim.features import (
-    HALF_LIVES_PER_CAPACITY,
-    HIT_STEP,
-    Float32Array,
-    Normaliser,
-    copy_row,
-    observe,
-    request_history,
-    transform,
-)
+from cachesim.draws import RandomState, below, random_states
+from cachesim.features import HIT_STEP, Float32Array, copy_row, half_lives, observe, transform
+from cachesim.history import request_history
+from cachesim.scorer import score, workspace
 from schemas.trace import FloatArray, IntArray, Trace
 
 INCOMING = -1  # stands for the incoming object where a slot is expected
@@ -42,7 +40,7 @@ class Stream(NamedTuple):
     Attributes:
         key: int64 (n,), object codes.
         charge: int64 (n,), what an object takes of the capacity.
-        history: float32 (n, h), see `features.request_history`.
+        history: float32 (n, h), see `history.request_history`.
         half_lives: float64 (4,), of the decayed counts, in requests.
         limit: capacity, in the unit of `charge`.
     """
@@ -67,20 +65,8 @@ class Caches(NamedTuple):
     used: IntArray  # (b,) sum of the residents' charges
     position: IntArray  # (b,) request to be served next
     hit_ratio: FloatArray  # (b,) moving
-    random: NDArray[np.uint64]  # (b,) state of the generator that samples candidates
+    random: RandomState  # (b,) state of the generator that samples candidates
     counts: IntArray  # (b, 3) admissions, evictions, rejections
-
-
-class Scorer(NamedTuple):
-    """The network as arrays: f -> h -> h -> 1 with ReLU; the candidate with the highest score is dropped."""
-
-    normaliser: Normaliser
-    first: Float32Array  # (f, h)
-    first_bias: Float32Array  # (h,)
-    second: Float32Array  # (h, h)
-    second_bias: Float32Array  # (h,)
-    last: Float32Array  # (h,)
-    last_bias: Float32Array  # (1,)
 
 
 def remembered_keys(capacity_objects: float, history_multiple: int = HISTORY_MULTIPLE) -> int:
@@ -99,13 +85,24 @@ def build_stream(trace: Trace, capacity: Capacity, training: int, history_multip
     """
     objects = capacity.mean_objects(trace[:training])
     history = request_history(trace, training, objects, remembered_keys(objects, history_multiple))
-    half_lives = np.array(HALF_LIVES_PER_CAPACITY) * objects
-    return Stream(trace.key, capacity.charges(trace), history, half_lives, capacity.limit)
+    return Stream(trace.key, capacity.charges(trace), history, half_lives(objects), capacity.limit)
 
 
 def create_caches(stream: Stream, n_keys: int, batch: int, seed: int) -> Caches:
-    """Return `batch` empty caches at position 0."""
-    slots = _most_residents(stream, n_keys)
+    """Return `batch` empty caches at position 0 of `stream`, whose keys are codes in [0, n_keys)."""
+    return empty_caches(n_keys, _most_residents(stream, n_keys), stream.history.shape[1], batch, seed)
+
+
+def empty_caches(n_keys: int, slots: int, history_width: int, batch: int, seed: int) -> Caches:
+    """Return `batch` empty caches.
+
+    Args:
+        n_keys: keys are codes in [0, n_keys).
+        slots: how many residents there can be.
+        history_width: length of a history row.
+        batch: how many caches.
+        seed: of the candidates that they will draw.
+    """
     per_slot = np.zeros((batch, slots), np.int64)
     per_cache = np.zeros(batch, np.int64)
     return Caches(
@@ -114,7 +111,7 @@ def create_caches(stream: Stream, n_keys: int, batch: int, seed: int) -> Caches:
         last=per_slot.copy(),
         admitted=per_slot.copy(),
         charge=per_slot.copy(),
-        history=np.zeros((batch, slots, stream.history.shape[1]), np.float32),
+        history=np.zeros((batch, slots, history_width), np.float32),
         residents=per_cache,
         used=per_cache.copy(),
         position=per_cache.copy(),
@@ -122,11 +119,6 @@ def create_caches(stream: Stream, n_keys: int, batch: int, seed: int) -> Caches:
         random=random_states(seed, batch),
         counts=np.zeros((batch, 3), np.int64),
     )
-
-
-def random_states(seed: int, batch: int) -> NDArray[np.uint64]:
-    """Return one state a cache of the generator that samples candidates, none of them 0."""
-    return np.random.SeedSequence(seed).generate_state(batch, np.uint64) | np.uint64(1)
 
 
 def _most_residents(stream: Stream, n_keys: int) -> int:
@@ -147,49 +139,66 @@ def advance(caches, b, stream, end, hit):  # type: ignore[no-untyped-def]
         t = caches.position[b]
         slot = caches.slot_of[b, stream.key[t]]
         if slot >= 0:
-            caches.last[b, slot] = t
-            copy_row(stream.history[t], caches.history[b, slot])
+            touch(caches, b, slot, stream.history[t])
             if hit.size:
                 hit[t] = True
-        elif stream.charge[t] > stream.limit:
-            caches.counts[b, REJECTIONS] += 1
-        elif caches.used[b] + stream.charge[t] <= stream.limit:
-            admit(caches, b, stream)
-        else:
+        elif not enter(caches, b, stream.key[t], stream.charge[t], stream.history[t], stream.limit):
             return True
-        _next(caches, b, slot >= 0)
+        count(caches, b, slot >= 0)
     return False
 
 
 @kernel
-def _next(caches, b, hit):  # type: ignore[no-untyped-def]
-    """Count the request that cache b has served as a hit or a miss, and go on to the one after it."""
-    caches.hit_ratio[b] += HIT_STEP * (hit - caches.hit_ratio[b])
-    caches.position[b] += 1
-
-
-@kernel
-def admit(caches, b, stream):  # type: ignore[no-untyped-def]
-    """Make the object of the current request a resident of cache b."""
+def resolve(caches, b, stream, slot):  # type: ignore[no-untyped-def]
+    """Drop a candidate of cache b: a resident, or the incoming object. Serves the request when it then fits."""
     t = caches.position[b]
-    slot = caches.residents[b]
-    caches.slot_of[b, stream.key[t]] = slot
-    caches.key[b, slot] = stream.key[t]
-    caches.last[b, slot] = t
-    caches.admitted[b, slot] = t
-    caches.charge[b, slot] = stream.charge[t]
-    copy_row(stream.history[t], caches.history[b, slot])
-    caches.residents[b] += 1
-    caches.used[b] += stream.charge[t]
-    caches.counts[b, ADMISSIONS] += 1
+    if drop(caches, b, slot) or enter(caches, b, stream.key[t], stream.charge[t], stream.history[t], stream.limit):
+        count(caches, b, False)
 
 
 @kernel
-def evict(caches, b, slot):  # type: ignore[no-untyped-def]
-    """Remove the resident of a slot of cache b; the last resident moves into its slot."""
+def touch(caches, b, slot, row):  # type: ignore[no-untyped-def]
+    """Note that the resident of a slot of cache b is requested now, with the history row `row`."""
+    caches.last[b, slot] = caches.position[b]
+    copy_row(row, caches.history[b, slot])
+
+
+@kernel
+def enter(caches, b, key, charge, row, limit):  # type: ignore[no-untyped-def]
+    """Admit the object that cache b missed if it fits, refuse it if it never will; return whether that settled it."""
+    if charge > limit:
+        caches.counts[b, REJECTIONS] += 1
+        return True
+    if caches.used[b] + charge > limit:
+        return False
+    slot = caches.residents[b]
+    caches.slot_of[b, key] = slot
+    caches.key[b, slot] = key
+    caches.admitted[b, slot] = caches.position[b]
+    caches.charge[b, slot] = charge
+    touch(caches, b, slot, row)
+    caches.residents[b] += 1
+    caches.used[b] += charge
+    caches.counts[b, ADMISSIONS] += 1
+    return True
+
+
+@kernel
+def drop(caches, b, slot):  # type: ignore[no-untyped-def]
+    """Evict the resident of a slot of cache b, or refuse the incoming object; return whether it was the latter."""
+    if slot == INCOMING:
+        caches.counts[b, REJECTIONS] += 1
+        return True
+    remove(caches, b, slot)
+    caches.counts[b, EVICTIONS] += 1
+    return False
+
+
+@kernel
+def remove(caches, b, slot):  # type: ignore[no-untyped-def]
+    """Take the resident of a slot out of cache b, uncounted; the last resident moves into its slot."""
     caches.slot_of[b, caches.key[b, slot]] = -1
     caches.used[b] -= caches.charge[b, slot]
-    caches.counts[b, EVICTIONS] += 1
     caches.residents[b] -= 1
     moved = caches.residents[b]
     if slot != moved:
@@ -202,17 +211,10 @@ def evict(caches, b, slot):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def resolve(caches, b, stream, slot):  # type: ignore[no-untyped-def]
-    """Drop a candidate of cache b: a resident, or the incoming object. Serves the request when it then fits."""
-    t = caches.position[b]
-    if slot == INCOMING:
-        caches.counts[b, REJECTIONS] += 1
-    else:
-        evict(caches, b, slot)
-        if caches.used[b] + stream.charge[t] > stream.limit:
-            return
-        admit(caches, b, stream)
-    _next(caches, b, False)
+def count(caches, b, hit):  # type: ignore[no-untyped-def]
+    """Count the request that cache b has served as a hit or a miss, and go on to the one after it."""
+    caches.hit_ratio[b] += HIT_STEP * (hit - caches.hit_ratio[b])
+    caches.position[b] += 1
 
 
 @kernel
@@ -223,72 +225,45 @@ def sample(caches, b, candidates):  # type: ignore[no-untyped-def]
     for j in range(1, candidates.size):
         if residents < candidates.size:
             candidates[j] = (j - 1) % residents
-            continue
-        x = caches.random[b]  # xorshift64 (Marsaglia 2003)
-        x ^= x << np.uint64(13)
-        x ^= x >> np.uint64(7)
-        x ^= x << np.uint64(17)
-        caches.random[b] = x
-        candidates[j] = np.int64((x >> np.uint64(33)) % np.uint64(residents))
+        else:
+            candidates[j] = below(caches.random, b, residents)
 
 
 @kernel
-def observe_candidates(caches, b, stream, candidates, normaliser, out):  # type: ignore[no-untyped-def]
-    """Write the features of the candidates of cache b, transformed by `normaliser`, to `out` (k, f)."""
+def observe_candidates(caches, b, row, half_lives, candidates, normaliser, out):  # type: ignore[no-untyped-def]
+    """Write the features of the candidates of cache b, transformed by `normaliser`, to `out` (k, >= f).
+
+    `row` is the history row of the incoming object, `half_lives` those of the decayed counts.
+    """
     t = caches.position[b]
     hit_ratio = caches.hit_ratio[b]
     for j in range(candidates.size):
         slot = candidates[j]
         if slot == INCOMING:
-            observe(stream.history[t], 0, 0, hit_ratio, stream.half_lives, out[j])
+            observe(row, 0, 0, hit_ratio, half_lives, out[j])
         else:
             age, held = t - caches.last[b, slot], t - caches.admitted[b, slot]
-            observe(caches.history[b, slot], age, held, hit_ratio, stream.half_lives, out[j])
+            observe(caches.history[b, slot], age, held, hit_ratio, half_lives, out[j])
         transform(out[j], normaliser)
 
 
 @kernel
-def score(scorer, rows, hidden, scores):  # type: ignore[no-untyped-def]
-    """Write the scores of transformed feature rows (k, f) to `scores` (k,); `hidden` (2, h) is working memory."""
-    width = scorer.last.size
-    for j in range(rows.shape[0]):
-        for o in range(width):
-            hidden[0, o] = scorer.first_bias[o]
-            hidden[1, o] = scorer.second_bias[o]
-        for i in range(rows.shape[1]):
-            x = rows[j, i]
-            for o in range(width):
-                hidden[0, o] += x * scorer.first[i, o]
-        for i in range(width):
-            x = max(hidden[0, i], np.float32(0))
-            for o in range(width):
-                hidden[1, o] += x * scorer.second[i, o]
-        total = scorer.last_bias[0]
-        for i in range(width):
-            total += max(hidden[1, i], np.float32(0)) * scorer.last[i]
-        scores[j] = total
-
-
-@allocating_kernel
-def score_raw(scorer, raw):  # type: ignore[no-untyped-def]
-    """Return the scores (n,) of raw feature rows (n, f), as the replay computes them."""
-    rows = raw.copy()
-    for j in range(rows.shape[0]):
-        transform(rows[j], scorer.normaliser)
-    scores = np.empty(rows.shape[0], np.float32)
-    score(scorer, rows, np.empty((2, scorer.last.size), np.float32), scores)
-    return scores
+def choose(caches, b, row, half_lives, scorer, work):  # type: ignore[no-untyped-def]
+    """Return the slot of the candidate that the scorer drops, or INCOMING; `row` is that of the incoming object."""
+    sample(caches, b, work.candidates)
+    observe_candidates(caches, b, row, half_lives, work.candidates, scorer.normaliser, work.rows)
+    score(scorer, work.rows, work.hidden, work.scores)
+    return work.candidates[np.argmax(work.scores)]
 
 
 @allocating_kernel
 def replay_until(caches, b, stream, end, scorer, n_candidates, hit):  # type: ignore[no-untyped-def]
-    """Run cache b to position `end` with the scorer in charge, marking hits in `hit`."""
-    candidates = np.empty(n_candidates, np.int64)
-    rows = np.empty((n_candidates, scorer.first.shape[0]), np.float32)
-    hidden = np.empty((2, scorer.last.size), np.float32)
-    scores = np.empty(n_candidates, np.float32)
+    """Run cache b to position `end` with the scorer in charge, marking hits in `hit` unless it is empty."""
+    _replay_until(caches, b, stream, end, scorer, workspace(scorer, n_candidates), hit)
+
+
+@kernel
+def _replay_until(caches, b, stream, end, scorer, work, hit):  # type: ignore[no-untyped-def]
     while advance(caches, b, stream, end, hit):
-        sample(caches, b, candidates)
-        observe_candidates(caches, b, stream, candidates, scorer.normaliser, rows)
-        score(scorer, rows, hidden, scores)
-        resolve(caches, b, stream, candidates[np.argmax(scores)])
+        row = stream.history[caches.position[b]]
+        resolve(caches, b, stream, choose(caches, b, row, stream.half_lives, scorer, work))

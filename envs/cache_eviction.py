@@ -104,7 +104,7 @@ class CacheEvictionEnv(gym.Env[Float32Array, np.int64]):
 
 def _decisions(trace: Trace, capacity: Capacity, candidates: int, weights: dict[str, float]) -> Decisions:
     stream = build_stream(trace, capacity, len(trace))
-    eviction_age_requests = replay(trace, "lru", capacity).mean_eviction_age_requests
+    eviction_age_requests = replay(trace, "lru", capacity).whole.mean_eviction_age_requests
     values = request_values(trace, len(trace), weights)
     oracle = build_oracle(trace, capacity, values, eviction_age_requests)
     decisions = Decisions(stream, oracle, trace.n_keys, batch=1, candidates=candidates, seed=0)

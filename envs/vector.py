@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from cachesim.rollout import Decisions
-from cachesim.sampled import Scorer
+from cachesim.scorer import Scorer
 
 Reward = Literal["advantage", "loss"]
 

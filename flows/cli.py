@@ -13,10 +13,15 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from flows.options import read_options, summary_line
-from schemas.config import FlowConfig, IngestConfig, SimulateConfig, TrainConfig, nearest
+from schemas.config import CurveConfig, FlowConfig, IngestConfig, SimulateConfig, TrainConfig, nearest
 from schemas.errors import ConfigError, ErsError
 
-FLOWS: dict[str, type[FlowConfig]] = {"ingest": IngestConfig, "simulate": SimulateConfig, "train": TrainConfig}
+FLOWS: dict[str, type[FlowConfig]] = {
+    "ingest": IngestConfig,
+    "simulate": SimulateConfig,
+    "curve": CurveConfig,
+    "train": TrainConfig,
+}
 """Each flow by name: module `flows.<name>` holds the flow `<name>` and `summary(result)`, its result as text."""
 
 INTERRUPTED_STATUS = 130

@@ -97,7 +97,8 @@ def _note(field: FieldInfo) -> str:
     if field.is_required():
         notes = [*bounds, "required"]
     else:
-        notes = [*bounds, f"default {field.default}"] if field.default not in (None, (), {}) else bounds
+        default = " ".join(field.default) if isinstance(field.default, tuple) else field.default
+        notes = [*bounds, f"default {default}"] if field.default not in (None, (), {}) else bounds
     return f"({'; '.join(notes)})" if notes else ""
 
 

@@ -2,55 +2,33 @@
 
 import math
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from cachesim.compiled import nothing_is_cached
+from flows.compiling import kernels_on_the_way
+from flows.reading import STORAGE_RETRIES, StepClock, read_trace
 from flows.runtime import config_flow, io_task, progress, say
 from infra.database import open_database
 from infra.settings import Settings, load_settings
 from learning.describe import evaluation_dict
 from learning.problem import CacheProblem, build_problem
 from learning.train import require_device
-from schemas.config import IngestConfig, SimulateConfig, TrainConfig
-from schemas.errors import ConfigError, StorageError, TraceError
-from schemas.expectations import MIN_REQUESTS
+from schemas.config import TrainConfig
+from schemas.errors import ConfigError, StorageError
 from schemas.names import nearest
-from schemas.tables import cache_metrics
 from schemas.trace import Trace
-from tasks.extract import HOW_TO_FILL, RowQuery, is_empty, read_rows, require_features, to_trace
-from tasks.ingest import IngestedSource, ingest_file
+from tasks.extract import require_features
 from tasks.learn import export, judge, learn, model_row
 from tasks.registry import RegisteredModel, heal, register
 from tasks.report import write_report
-from tasks.simulate import record_simulated
 from tasks.tracking import Tracker, open_tracker
-from tasks.validate import validate_rows
 
-NO_SOURCE = "none"
 WEIGHABLE_COLUMNS = ("load_time_ms", "size_bytes")  # beside the chosen feature columns
-STORAGE_RETRIES = 2
-
-
-class StepClock:
-    """Names the steps of a run on stderr and keeps how long each took, in seconds."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time the step `name`."""
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - started, 3)
-        say(f"{name:<9} {self.seconds[name]:6.1f} s")
 
 
 @dataclass(frozen=True)
@@ -71,16 +49,15 @@ def train(config: TrainConfig) -> dict[str, Any]:
     settings, clock = load_settings(), StepClock()
     engine = open_database(settings)
     try:
-        trace = _requests(engine, config, clock)
-        if nothing_is_cached():
-            say("the kernels are compiled first: once for this version of the code, less than half a minute")
-        with clock.step("prepare"):
-            problem = build_problem(trace, config)
-        with clock.step("open"):
-            tracker = io_task(open_tracker, retries=STORAGE_RETRIES)(settings)
-            for healed in heal(engine, tracker):
-                say(healed)
-        outcome = _run(engine, tracker, problem, config, settings, clock)
+        with kernels_on_the_way() as wait_for_kernels:
+            trace = _requests(engine, config, clock)
+            with clock.step("prepare"):
+                problem = build_problem(trace, config)
+            with clock.step("open"):
+                tracker = io_task(open_tracker, retries=STORAGE_RETRIES)(settings)
+                for healed in heal(engine, tracker):
+                    say(healed)
+            outcome = _run(_Workplace(engine, tracker, settings, clock, wait_for_kernels), problem, config)
     finally:
         engine.dispose()
     return _result(problem, config, outcome, clock)
@@ -90,14 +67,7 @@ def _requests(engine: sa.Engine, config: TrainConfig, clock: StepClock) -> Trace
     require_features(engine, config.feature_columns)
     require_device(config.device)
     _require_weights(config)
-    with clock.step("record"):
-        source_id = _record(engine, config)
-    query = RowQuery(source_id, config.since, config.until, config.max_queries, config.feature_columns)
-    with clock.step("extract"):
-        rows = io_task(read_rows, retries=STORAGE_RETRIES)(engine, query)
-    with clock.step("validate"):
-        io_task(validate_rows)(rows).require()
-        return to_trace(rows)
+    return read_trace(engine, config, clock, config.feature_columns)
 
 
 def _require_weights(config: TrainConfig) -> None:
@@ -115,74 +85,43 @@ def _require_weights(config: TrainConfig) -> None:
         raise ConfigError("cache_weights: all weights are 0; give one above 0, or none for hits that count alike")
 
 
-def _record(engine: sa.Engine, config: TrainConfig) -> int | None:
-    """Fill the table as `source` says; return which recorded source to read, or None for all rows."""
-    if config.source == NO_SOURCE and is_empty(engine):
-        raise TraceError(f"the table {cache_metrics.name} is empty; {HOW_TO_FILL}")
-    if config.source not in (None, NO_SOURCE):
-        with progress("ingest", "rows") as on_progress:
-            recorded = io_task(ingest_file, retries=STORAGE_RETRIES)(
-                engine, IngestConfig(source=str(config.source), map=config.map), on_progress, MIN_REQUESTS
-            )
-        say(_recorded(recorded))
-        return recorded.source_id
-    if config.source is None and is_empty(engine):
-        say("the table cache_metrics is empty: recording simulated traffic of an energy data API first")
-        with progress("simulate", "rows") as on_progress:
-            recorded = io_task(record_simulated, retries=STORAGE_RETRIES)(engine, SimulateConfig(), on_progress)
-        say(_recorded(recorded))
-    return None
+@dataclass(frozen=True)
+class _Workplace:
+    """What the steps of a run write to, and what they wait for."""
+
+    engine: sa.Engine
+    tracker: Tracker
+    settings: Settings
+    clock: StepClock
+    wait_for_kernels: Callable[[], object]
 
 
-def _recorded(source: IngestedSource) -> str:
-    lines = [f"{source.name}: {source.rows:,} requests, {source.added_rows:,} of them new"]
-    if source.rejected_rows:
-        first = f", the first: {source.first_rejections[0]}" if source.first_rejections else ""
-        lines.append(f"{source.rejected_rows:,} broken lines left out{first}")
-    if source.skipped_rows:
-        lines.append(f"{source.skipped_rows:,} requests left out that no cache may answer")
-    return "\n".join(lines)
-
-
-def _run(
-    engine: sa.Engine,
-    tracker: Tracker,
-    problem: CacheProblem,
-    config: TrainConfig,
-    settings: Settings,
-    clock: StepClock,
-) -> Outcome:
+def _run(place: _Workplace, problem: CacheProblem, config: TrainConfig) -> Outcome:
     tags = {"algorithm": config.algorithm, "decision": config.decision, "data_fingerprint": problem.trace.sha256}
-    run_id = tracker.start_run(f"{config.decision}-{config.algorithm}", config.model_dump(mode="json"), tags)
+    run_id = place.tracker.start_run(f"{config.decision}-{config.algorithm}", config.model_dump(mode="json"), tags)
     try:
-        outcome = _learn(engine, tracker, run_id, problem, config, settings, clock)
+        outcome = _learn(place, run_id, problem, config)
     except BaseException as error:
         with suppress(StorageError):  # where MLflow itself fails, the first failure is the one to tell
-            tracker.fail(str(error) or type(error).__name__)
+            place.tracker.fail(str(error) or type(error).__name__)
         raise
-    tracker.finish()
+    place.tracker.finish()
     return outcome
 
 
-def _learn(
-    engine: sa.Engine,
-    tracker: Tracker,
-    run_id: str,
-    problem: CacheProblem,
-    config: TrainConfig,
-    settings: Settings,
-    clock: StepClock,
-) -> Outcome:
+def _learn(place: _Workplace, run_id: str, problem: CacheProblem, config: TrainConfig) -> Outcome:
+    engine, tracker, clock, home = place.engine, place.tracker, place.clock, place.settings.ers_home
     name = f"{config.decision}-{config.algorithm}-{run_id}"
     with clock.step("train"), progress("train", "decisions") as on_progress:
         trained, curves = io_task(learn)(problem, config, tracker, on_progress)
     with clock.step("evaluate"):
+        place.wait_for_kernels()
         evaluation = io_task(judge)(problem, trained, config, tracker)
         scores = evaluation_dict(evaluation)
     with clock.step("export"):
-        bundle = io_task(export)(problem, trained, evaluation, config, settings.ers_home / "bundles" / name)
+        bundle = io_task(export)(problem, trained, evaluation, config, home / "bundles" / name)
     with clock.step("report"):
-        report = io_task(write_report)(settings.ers_home / "reports" / name, config.algorithm, scores, curves)
+        report = io_task(write_report)(home / "reports" / name, config.algorithm, scores, curves)
         tracker.log_artifacts(report, "report")
     with clock.step("register"):
         row = model_row(problem, trained, evaluation, config, curves, engine.dialect.name)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from cachesim.features import LOG2_1P, TRANSFORMS, Feature, Float32Array
 from cachesim.rollout import Decisions, blind_oracle
-from cachesim.sampled import Scorer, remembered_keys, score_raw
+from cachesim.sampled import remembered_keys
+from cachesim.scorer import Scorer, score_raw
 from learning.algorithms import PARALLEL_CACHES
 from learning.evaluate import SERVING_CANDIDATES, Evaluation
 from learning.problem import CacheProblem
@@ -36,7 +37,7 @@ def describe(
         candidates=bundle.Candidates(training=TRAINING_CANDIDATES, use=SERVING_CANDIDATES),
         action=ACTION,
         capacity=bundle.Capacity(limit=problem.capacity.limit, unit=problem.capacity.unit, objects=objects),
-        history_keys=remembered_keys(objects),
+        history_keys=remembered_keys(objects, config.history_multiple),
         objective=config.cache_weights,
         data=bundle.DataSummary(
             fingerprint=problem.trace.sha256,

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from cachesim.metrics import Score, score
 from cachesim.replay import BASELINES, BOUNDS, replay
-from cachesim.sampled import Scorer, create_caches, replay_until
+from cachesim.sampled import create_caches, replay_until
+from cachesim.scorer import Scorer
 from learning.problem import CacheProblem
 from schemas.errors import GateError
 

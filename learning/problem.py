@@ -67,5 +67,5 @@ def build_problem(trace: Trace, config: TrainConfig) -> CacheProblem:
     )
     training = int((1 - config.test_fraction) * len(trace))
     values = request_values(trace, training, config.cache_weights)
-    stream = build_stream(trace, capacity, training)
+    stream = build_stream(trace, capacity, training, config.history_multiple)
     return CacheProblem(trace, training, capacity, values, stream)

@@ -1,12 +1,11 @@
 """The network: one scorer that is shared by all candidates, and the exported policy around it."""
 
-import numpy as np
 import torch
 from torch import nn
 
 from cachesim import features
 from cachesim.features import Float32Array, Normaliser
-from cachesim.sampled import Scorer
+from cachesim.scorer import Scorer, build_scorer
 
 HIDDEN = 32
 
@@ -34,15 +33,16 @@ class ScorerNet(nn.Module):
         """Return a copy of the weights for the compiled replay."""
 
         def array(parameter: torch.Tensor) -> Float32Array:
-            return np.ascontiguousarray(parameter.detach().cpu().numpy().T.astype(np.float32))
+            values: Float32Array = parameter.detach().cpu().numpy()
+            return values
 
-        return Scorer(
+        return build_scorer(
             normaliser=normaliser,
             first=array(self.first.weight),
             first_bias=array(self.first.bias),
             second=array(self.second.weight),
             second_bias=array(self.second.bias),
-            last=array(self.last.weight)[:, 0].copy(),
+            last=array(self.last.weight)[0],
             last_bias=array(self.last.bias),
         )
 

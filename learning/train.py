@@ -17,7 +17,7 @@ from torch import nn
 from cachesim.features import Normaliser, fit_normaliser
 from cachesim.replay import replay
 from cachesim.rollout import Decisions, build_oracle, oldest_first
-from cachesim.sampled import Scorer
+from cachesim.scorer import Scorer
 from envs.vector import EvictionVecEnv
 from learning.algorithms import PARALLEL_CACHES, REWARD, build, hyperparameters, latest_loss
 from learning.policies import scorer_of
@@ -113,7 +113,7 @@ def _one_thread() -> Iterator[None]:
 
 def _decisions(problem: CacheProblem, seed: int, on_metric: OnMetric) -> Decisions:
     span = problem.span
-    eviction_age_requests = replay(span, "lru", problem.capacity).mean_eviction_age_requests
+    eviction_age_requests = replay(span, "lru", problem.capacity).whole.mean_eviction_age_requests
     oracle = build_oracle(span, problem.capacity, problem.values[: problem.training], eviction_age_requests)
     decisions = Decisions(
         problem.training_stream,

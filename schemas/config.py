@@ -10,6 +10,7 @@ from schemas.names import nearest as nearest  # also offered from here
 
 Algorithm = Literal["dqn", "ppo", "a2c"]
 MAP_HELP = "where names differ, COLUMN=NAME_IN_FILE, e.g. key=url"
+DRAWN_POLICIES = ("lru", "lfu", "s3-fifo", "2q", "arc", "lirs", "w-tinylfu", "belady")
 Config = TypeVar("Config", bound="FlowConfig")
 
 
@@ -33,15 +34,44 @@ class SimulateConfig(FlowConfig):
     seed: int = Field(default=0, ge=0, description="the same seed gives the same traffic")
 
 
-class TrainConfig(FlowConfig):
-    """Learn what a cache should keep, judge it on later requests, export it and register it."""
+class ReadConfig(FlowConfig):
+    """Which requests a flow reads."""
 
     source: str | None = Field(
         default=None,
-        description="file to ingest and train on; 'none' = only what the table holds; "
+        description="file to ingest and to read; 'none' = only what the table holds; "
         "unset = the table, or simulated traffic when it is empty",
     )
     map: dict[str, str] = Field(default={}, description=MAP_HELP)
+    max_queries: int | None = Field(default=None, ge=1, description="rows to read, the newest ones; unset = all")
+    since: datetime | None = Field(default=None, description="first moment to read, ISO 8601; UTC unless it says else")
+    until: datetime | None = Field(default=None, description="moment to stop reading before, ISO 8601")
+    key_sample: float = Field(
+        default=1.0, gt=0, le=1, description="share of the keys to read, chosen by hash; the capacity is scaled alike"
+    )
+
+
+class CurveConfig(ReadConfig):
+    """Draw how the miss ratio of each policy falls with the size of the cache."""
+
+    policies: tuple[str, ...] = Field(default=DRAWN_POLICIES, min_length=1, description="policies to compare")
+    unit: Literal["objects", "bytes"] = Field(default="objects", description="what the capacity counts")
+    measure: Literal["requests", "bytes", "load_time"] = Field(
+        default="requests", description="what a miss costs: one request, its bytes, or its load time"
+    )
+    points: int = Field(default=16, ge=2, le=200, description="capacities, from 0.1 % of all objects or bytes to all")
+    warm_up: float = Field(default=0.0, ge=0, le=0.95, description="first share of the requests, not judged")
+    ttl_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="time to live of a copy in seconds; unset = for ever, with the policies of that name 300",
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of the policies that draw at random")
+
+
+class TrainConfig(ReadConfig):
+    """Learn what a cache should keep, judge it on later requests, export it and register it."""
+
     algorithm: Algorithm = Field(default="dqn", description="dqn, ppo or a2c")
     decision: Literal["eviction"] = Field(default="eviction", description="what is learned: eviction")
     cache_size: int | None = Field(default=None, ge=1, description="capacity in objects")
@@ -50,13 +80,13 @@ class TrainConfig(FlowConfig):
         default=None, gt=0, lt=1, description="capacity as a share of the distinct keys; 0.01 when no capacity is given"
     )
     timesteps: int = Field(default=300_000, ge=1, description="eviction decisions to learn from")
-    max_queries: int | None = Field(default=None, ge=1, description="rows to read, the newest ones; unset = all")
-    since: datetime | None = Field(default=None, description="first moment to read, ISO 8601; UTC unless it says else")
-    until: datetime | None = Field(default=None, description="moment to stop reading before, ISO 8601")
     test_fraction: float = Field(default=0.4, ge=0.05, le=0.95, description="last share of the requests, held out")
     feature_columns: tuple[str, ...] = Field(default=(), description="columns of the table to learn from as well")
     cache_weights: dict[str, float] = Field(
         default={}, description="what a hit is worth: COLUMN=WEIGHT, e.g. load_time_ms=1; unset = every hit counts 1"
+    )
+    history_multiple: int = Field(
+        default=8, ge=1, description="keys whose requests are remembered beside the residents, in capacities"
     )
     batch_size: int | None = Field(
         default=None, ge=2, description="transitions a gradient step; unset = the algorithm's"

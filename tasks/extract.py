@@ -11,6 +11,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from cachesim.keysample import sql_condition
 from infra.database import storage_errors
 from schemas.config import nearest
 from schemas.errors import ConfigError, TraceError
@@ -34,6 +35,7 @@ class RowQuery:
         until: moment to stop before, likewise.
         max_queries: rows to read, the newest ones; None = all.
         feature_columns: numeric or boolean columns to read besides, those that users added included.
+        key_sample: share of the keys to read, in (0, 1], chosen by their hash.
     """
 
     source_id: int | None = None
@@ -41,6 +43,7 @@ class RowQuery:
     until: datetime | None = None
     max_queries: int | None = None
     feature_columns: tuple[str, ...] = ()
+    key_sample: float = 1.0
 
 
 def require_features(engine: sa.Engine, names: tuple[str, ...]) -> None:
@@ -78,6 +81,21 @@ def read_rows(engine: sa.Engine, query: RowQuery) -> pd.DataFrame:
     frame = _frame(rows)
     frame.attrs["feature_columns"] = query.feature_columns
     return frame
+
+
+def count_requests(engine: sa.Engine, query: RowQuery, trace: Trace) -> int:
+    """Return how many requests of all keys there are from the first to the last request of a trace that `query` gave.
+
+    Raises:
+        StorageError: the database failed.
+    """
+    first_us, last_us = (round(float(trace.timestamp_s[i]) * 1e6) for i in (0, -1))
+    timestamp = cache_metrics.c.timestamp
+    count = sa.select(sa.func.count()).where(timestamp >= first_us, timestamp <= last_us)
+    if query.source_id is not None:
+        count = count.where(cache_metrics.c.source_id == query.source_id)
+    with storage_errors(engine.url), engine.connect() as connection:
+        return int(connection.execute(count).scalar_one())
 
 
 def to_trace(rows: pd.DataFrame) -> Trace:
@@ -148,6 +166,8 @@ def _select(table: sa.Table, columns: list[sa.Column[object]], query: RowQuery) 
         select = select.where(table.c.timestamp >= microseconds(query.since))
     if query.until is not None:
         select = select.where(table.c.timestamp < microseconds(query.until))
+    if query.key_sample < 1:
+        select = select.where(sa.text(sql_condition(query.key_sample)))
     if query.max_queries is not None:
         select = select.order_by(table.c.timestamp.desc(), table.c.id.desc()).limit(query.max_queries)
     return select  # sorted once read: in the order of ids a scan is sequential
@@ -214,6 +234,7 @@ def _nothing(connection: sa.Connection, query: RowQuery) -> str:
     limits = [f"source {query.source_id}"] if query.source_id is not None else []
     limits += [f"since {query.since.isoformat()}"] if query.since else []
     limits += [f"until {query.until.isoformat()}"] if query.until else []
+    limits += [f"{query.key_sample:g} of the keys"] if query.key_sample < 1 else []
     first, last = connection.execute(
         sa.select(sa.func.min(cache_metrics.c.timestamp), sa.func.max(cache_metrics.c.timestamp))
     ).one()

@@ -1,11 +1,13 @@
 """The result as people look at it: two plots and the scores, in a folder of their own."""
 
 import json
-import secrets
 from pathlib import Path
 from typing import Any
 
+from tasks.files import write_figure, write_whole
+
 SCORES, SCORES_PLOT, TRAINING_PLOT = "scores.json", "scores.png", "training.png"
+BAR_INCHES = 0.25
 Curves = dict[str, list[tuple[int, float]]]  # name -> (timesteps done, value)
 _COLOURS = {"policy": "#1b7837", "baseline": "#9e9e9e", "bound": "#4575b4"}
 _MEASURE_LABELS = {"hit_ratio": "hit ratio", "value_ratio": "value of the hits / value of all (cache_weights)"}
@@ -28,11 +30,16 @@ def write_report(folder: Path, algorithm: str, evaluation: dict[str, Any], curve
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / SCORES, json.dumps(evaluation, indent=2, allow_nan=False).encode())
-    for name, draw, data in ((SCORES_PLOT, _draw_scores, evaluation["test"]), (TRAINING_PLOT, _draw_curves, curves)):
-        figure = Figure(figsize=(9, 4.5), layout="constrained")
+    write_whole(folder / SCORES, json.dumps(evaluation, indent=2, allow_nan=False).encode())
+    bars = 1 + len(evaluation["test"]["baselines"]) + len(evaluation["test"]["bounds"])
+    plots = (
+        (SCORES_PLOT, _draw_scores, evaluation["test"], 1.5 + BAR_INCHES * bars),
+        (TRAINING_PLOT, _draw_curves, curves, 4.5),
+    )
+    for name, draw, data, height_inches in plots:
+        figure = Figure(figsize=(9, height_inches), layout="constrained")
         draw(figure, algorithm, data)
-        _replace_figure(folder / name, figure)
+        write_figure(folder / name, figure)
     return folder
 
 
@@ -67,17 +74,3 @@ def _draw_curves(figure: Any, algorithm: str, curves: Curves) -> None:
         axes.locator_params(axis="x", nbins=4)
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.spines[["top", "right"]].set_visible(False)
-
-
-def _replace_figure(path: Path, figure: Any) -> None:
-    from io import BytesIO
-
-    content = BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    _replace(path, content.getvalue())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    aside.write_bytes(content)
-    aside.replace(path)

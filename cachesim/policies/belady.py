@@ -12,9 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
-from cachesim.heap import Heap, empty_heap, pop, put
+from cachesim.heap import Heap, empty_heap, pop, put, take
 from cachesim.oracle import NEVER
-from cachesim.policies.ledger import NOW, Ledger, admissible, admit, empty_ledger, evict, hits, is_full
+from cachesim.policies.ledger import (
+    NOW,
+    Ledger,
+    admissible,
+    book_admission,
+    book_eviction,
+    book_removal,
+    empty_ledger,
+    hits,
+    is_full,
+    outlived,
+    residents,
+)
+from cachesim.requests import Requests
 
 
 class State(NamedTuple):
@@ -31,25 +44,53 @@ def start(n_keys: int, limit: int, next_request: NDArray[np.int64]) -> State:
 
 
 @kernel
-def access(state: State, key: int, charge: int) -> bool:
-    """Serve one request, the next one of those that `start` was told of, and return whether it hit."""
-    ledger, farthest = state.ledger, state.farthest
-    resident = bool(hits(ledger, key))
-    following = state.next_request[ledger.counts[NOW]]
-    if following == NEVER:
-        following -= ledger.counts[NOW]
-    if resident:
-        put(farthest, key, -following)
-    elif admissible(ledger, charge):
-        while is_full(ledger, charge):
-            evict(ledger, pop(farthest))
-        put(farthest, key, -following)
-        admit(ledger, key, charge)
-    return resident
+def _following(state: State) -> int:
+    """Return when the object of the current request comes next; among those that never do, the latest comes first."""
+    now = state.ledger.counts[NOW]
+    following = state.next_request[now]
+    return int(following - now if following == NEVER else following)
 
 
 @kernel
-def replay(state: State, keys: NDArray[np.int64], charges: NDArray[np.int64], hit: NDArray[np.bool_]) -> None:
+def access(state: State, requests: Requests, i: int) -> bool:
+    """Serve request i if its object is resident; return whether it hit."""
+    key = requests.key[i]
+    if outlived(state.ledger, requests, i):
+        remove(state, key)
+    if not hits(state.ledger, key):
+        return False
+    put(state.farthest, key, -_following(state))
+    return True
+
+
+@kernel
+def admit(state: State, requests: Requests, i: int) -> bool:
+    """Store what request i fetched, if it may enter; return whether it did."""
+    if not admissible(state.ledger, requests, i):
+        return False
+    while is_full(state.ledger, requests.charge[i]):
+        book_eviction(state.ledger, pop(state.farthest))
+    put(state.farthest, requests.key[i], -_following(state))
+    book_admission(state.ledger, requests, i)
+    return True
+
+
+@kernel
+def remove(state: State, key: int) -> None:
+    """Take the resident `key` out."""
+    take(state.farthest, key)
+    book_removal(state.ledger, key)
+
+
+def knows(state: State, codes: slice) -> NDArray[np.bool_]:
+    """Return which objects of a slice of codes the state says something about."""
+    return residents(state.ledger, codes)
+
+
+@kernel
+def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
     """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(keys.size):
-        hit[i] = access(state, keys[i], charges[i])
+    for i in range(requests.key.size):
+        hit[i] = access(state, requests, i)
+        if not hit[i]:
+            admit(state, requests, i)

@@ -10,7 +10,21 @@ from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
 from cachesim.lists import Links, empty_links, oldest, push, unlink
-from cachesim.policies.ledger import Ledger, admissible, admit, empty_ledger, evict, hits, is_full
+from cachesim.policies.ledger import (
+    Ledger,
+    admissible,
+    book_admission,
+    book_eviction,
+    book_removal,
+    empty_ledger,
+    hits,
+    is_full,
+    outlived,
+    residents,
+)
+from cachesim.requests import Requests
+
+ARRIVAL = -1  # the head of the only list
 
 
 class State(NamedTuple):
@@ -26,23 +40,44 @@ def start(n_keys: int, limit: int) -> State:
 
 
 @kernel
-def access(state: State, key: int, charge: int) -> bool:
-    """Serve one request and return whether it hit."""
-    if hits(state.ledger, key):
-        return True
-    if admissible(state.ledger, charge):
-        head = state.ledger.charge.size
-        while is_full(state.ledger, charge):
-            victim = oldest(state.arrival, head)
-            unlink(state.arrival, victim)
-            evict(state.ledger, victim)
-        push(state.arrival, head, key)
-        admit(state.ledger, key, charge)
-    return False
+def access(state: State, requests: Requests, i: int) -> bool:
+    """Serve request i if its object is resident; return whether it hit."""
+    key = requests.key[i]
+    if outlived(state.ledger, requests, i):
+        remove(state, key)
+    return bool(hits(state.ledger, key))
 
 
 @kernel
-def replay(state: State, keys: NDArray[np.int64], charges: NDArray[np.int64], hit: NDArray[np.bool_]) -> None:
+def admit(state: State, requests: Requests, i: int) -> bool:
+    """Store what request i fetched, if it may enter; return whether it did."""
+    if not admissible(state.ledger, requests, i):
+        return False
+    while is_full(state.ledger, requests.charge[i]):
+        victim = oldest(state.arrival, ARRIVAL)
+        unlink(state.arrival, victim)
+        book_eviction(state.ledger, victim)
+    push(state.arrival, ARRIVAL, requests.key[i])
+    book_admission(state.ledger, requests, i)
+    return True
+
+
+@kernel
+def remove(state: State, key: int) -> None:
+    """Take the resident `key` out."""
+    unlink(state.arrival, key)
+    book_removal(state.ledger, key)
+
+
+def knows(state: State, codes: slice) -> NDArray[np.bool_]:
+    """Return which objects of a slice of codes the state says something about."""
+    return residents(state.ledger, codes)
+
+
+@kernel
+def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
     """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(keys.size):
-        hit[i] = access(state, keys[i], charges[i])
+    for i in range(requests.key.size):
+        hit[i] = access(state, requests, i)
+        if not hit[i]:
+            admit(state, requests, i)

@@ -10,8 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
-from cachesim.heap import Heap, empty_heap, pop, put
-from cachesim.policies.ledger import NOW, Ledger, admissible, admit, empty_ledger, evict, hits, is_full
+from cachesim.heap import Heap, empty_heap, pop, put, take
+from cachesim.policies.ledger import (
+    NOW,
+    Ledger,
+    admissible,
+    book_admission,
+    book_eviction,
+    book_removal,
+    empty_ledger,
+    hits,
+    is_full,
+    outlived,
+    residents,
+)
+from cachesim.requests import Requests
 
 ONE_REQUEST = 1 << 40  # a priority holds the count in its high bits, the index of the last request in its low ones
 
@@ -29,23 +42,46 @@ def start(n_keys: int, limit: int) -> State:
 
 
 @kernel
-def access(state: State, key: int, charge: int) -> bool:
-    """Serve one request and return whether it hit."""
-    ledger, frequency = state.ledger, state.frequency
-    if hits(ledger, key):
-        earlier = frequency.priority[key] // ONE_REQUEST
-        put(frequency, key, (earlier + 1) * ONE_REQUEST + ledger.counts[NOW])
-        return True
-    if admissible(ledger, charge):
-        while is_full(ledger, charge):
-            evict(ledger, pop(frequency))
-        put(frequency, key, ONE_REQUEST + ledger.counts[NOW])
-        admit(ledger, key, charge)
-    return False
+def access(state: State, requests: Requests, i: int) -> bool:
+    """Serve request i if its object is resident; return whether it hit."""
+    key = requests.key[i]
+    if outlived(state.ledger, requests, i):
+        remove(state, key)
+    if not hits(state.ledger, key):
+        return False
+    earlier = state.frequency.priority[key] // ONE_REQUEST
+    put(state.frequency, key, (earlier + 1) * ONE_REQUEST + state.ledger.counts[NOW])
+    return True
 
 
 @kernel
-def replay(state: State, keys: NDArray[np.int64], charges: NDArray[np.int64], hit: NDArray[np.bool_]) -> None:
+def admit(state: State, requests: Requests, i: int) -> bool:
+    """Store what request i fetched, if it may enter; return whether it did."""
+    if not admissible(state.ledger, requests, i):
+        return False
+    while is_full(state.ledger, requests.charge[i]):
+        book_eviction(state.ledger, pop(state.frequency))
+    put(state.frequency, requests.key[i], ONE_REQUEST + state.ledger.counts[NOW])
+    book_admission(state.ledger, requests, i)
+    return True
+
+
+@kernel
+def remove(state: State, key: int) -> None:
+    """Take the resident `key` out."""
+    take(state.frequency, key)
+    book_removal(state.ledger, key)
+
+
+def knows(state: State, codes: slice) -> NDArray[np.bool_]:
+    """Return which objects of a slice of codes the state says something about."""
+    return residents(state.ledger, codes)
+
+
+@kernel
+def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
     """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(keys.size):
-        hit[i] = access(state, keys[i], charges[i])
+    for i in range(requests.key.size):
+        hit[i] = access(state, requests, i)
+        if not hit[i]:
+            admit(state, requests, i)

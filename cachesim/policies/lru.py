@@ -10,7 +10,21 @@ from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
 from cachesim.lists import Links, empty_links, oldest, push, unlink
-from cachesim.policies.ledger import Ledger, admissible, admit, empty_ledger, evict, hits, is_full
+from cachesim.policies.ledger import (
+    Ledger,
+    admissible,
+    book_admission,
+    book_eviction,
+    book_removal,
+    empty_ledger,
+    hits,
+    is_full,
+    outlived,
+    residents,
+)
+from cachesim.requests import Requests
+
+RECENCY = -1  # the head of the only list
 
 
 class State(NamedTuple):
@@ -26,25 +40,48 @@ def start(n_keys: int, limit: int) -> State:
 
 
 @kernel
-def access(state: State, key: int, charge: int) -> bool:
-    """Serve one request and return whether it hit."""
-    head = state.ledger.charge.size
-    if hits(state.ledger, key):
-        unlink(state.recency, key)
-        push(state.recency, head, key)
-        return True
-    if admissible(state.ledger, charge):
-        while is_full(state.ledger, charge):
-            victim = oldest(state.recency, head)
-            unlink(state.recency, victim)
-            evict(state.ledger, victim)
-        push(state.recency, head, key)
-        admit(state.ledger, key, charge)
-    return False
+def access(state: State, requests: Requests, i: int) -> bool:
+    """Serve request i if its object is resident; return whether it hit."""
+    key = requests.key[i]
+    if outlived(state.ledger, requests, i):
+        remove(state, key)
+    if not hits(state.ledger, key):
+        return False
+    unlink(state.recency, key)
+    push(state.recency, RECENCY, key)
+    return True
 
 
 @kernel
-def replay(state: State, keys: NDArray[np.int64], charges: NDArray[np.int64], hit: NDArray[np.bool_]) -> None:
+def admit(state: State, requests: Requests, i: int) -> bool:
+    """Store what request i fetched, if it may enter; return whether it did."""
+    if not admissible(state.ledger, requests, i):
+        return False
+    while is_full(state.ledger, requests.charge[i]):
+        victim = oldest(state.recency, RECENCY)
+        unlink(state.recency, victim)
+        book_eviction(state.ledger, victim)
+    push(state.recency, RECENCY, requests.key[i])
+    book_admission(state.ledger, requests, i)
+    return True
+
+
+@kernel
+def remove(state: State, key: int) -> None:
+    """Take the resident `key` out."""
+    unlink(state.recency, key)
+    book_removal(state.ledger, key)
+
+
+def knows(state: State, codes: slice) -> NDArray[np.bool_]:
+    """Return which objects of a slice of codes the state says something about."""
+    return residents(state.ledger, codes)
+
+
+@kernel
+def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
     """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(keys.size):
-        hit[i] = access(state, keys[i], charges[i])
+    for i in range(requests.key.size):
+        hit[i] = access(state, requests, i)
+        if not hit[i]:
+            admit(state, requests, i)

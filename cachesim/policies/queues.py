@@ -48,10 +48,21 @@ def share(limit: int, fraction: float) -> int:
     return max(1, int(limit * fraction))
 
 
+def members(queues: Queues, codes: slice) -> NDArray[np.bool_]:
+    """Return which objects of a slice of codes are in a queue."""
+    return np.asarray(queues.place[codes] != NOWHERE)
+
+
+@kernel
+def head_of(queue: int) -> int:
+    """Return the head of a queue in `Queues.links`."""
+    return -1 - queue
+
+
 @kernel
 def enter(queues: Queues, queue: int, key: int, charge: int) -> None:
     """Make `key`, which is nowhere, the newest of `queue`."""
-    push(queues.links, queues.place.size + queue, key)
+    push(queues.links, head_of(queue), key)
     queues.place[key] = queue
     queues.charge[key] = charge
     queues.used[queue] += charge
@@ -68,14 +79,14 @@ def leave(queues: Queues, key: int) -> None:
 @kernel
 def first(queues: Queues, queue: int) -> int:
     """Return the oldest object of `queue`, which is not empty."""
-    return int(oldest(queues.links, queues.place.size + queue))
+    return int(oldest(queues.links, head_of(queue)))
 
 
 @kernel
 def renew(queues: Queues, key: int) -> None:
     """Make `key` the newest of its queue."""
     unlink(queues.links, key)
-    push(queues.links, queues.place.size + queues.place[key], key)
+    push(queues.links, head_of(queues.place[key]), key)
 
 
 @kernel

@@ -14,8 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
-from cachesim.policies.ledger import EVICTIONS, Ledger, admissible, admit, empty_ledger, evict, hits, is_full
-from cachesim.policies.queues import Queues, empty_queues, enter, first, leave, recall, remember, renew, share
+from cachesim.policies.ledger import (
+    EVICTIONS,
+    Ledger,
+    admissible,
+    book_admission,
+    book_eviction,
+    book_removal,
+    empty_ledger,
+    hits,
+    is_full,
+    outlived,
+)
+from cachesim.policies.queues import Queues, empty_queues, enter, first, leave, members, recall, remember, renew, share
+from cachesim.requests import Requests
 
 SMALL, MAIN, GHOST = range(3)
 SMALL_SHARE, GHOST_SHARE = 0.1, 0.9  # of the capacity
@@ -47,7 +59,7 @@ def _evict_from_small(state: State) -> None:
         leave(queues, key)
         if state.hits[key] < PROMOTION_HITS:
             remember(queues, GHOST, key, charge)
-            evict(state.ledger, key)
+            book_eviction(state.ledger, key)
             return
         state.hits[key] = 0
         enter(queues, MAIN, key, charge)
@@ -62,38 +74,56 @@ def _evict_from_main(state: State) -> None:
         renew(state.queues, key)
         key = first(state.queues, MAIN)
     leave(state.queues, key)
-    evict(state.ledger, key)
+    book_eviction(state.ledger, key)
 
 
 @kernel
-def _admit(state: State, key: int, charge: int, remembered: bool) -> None:
-    queues = state.queues
+def access(state: State, requests: Requests, i: int) -> bool:
+    """Serve request i if its object is resident; return whether it hit."""
+    key = requests.key[i]
+    if outlived(state.ledger, requests, i):
+        remove(state, key)
+    if not hits(state.ledger, key):
+        return False
+    state.hits[key] = min(state.hits[key] + 1, MOST_HITS)
+    return True
+
+
+@kernel
+def admit(state: State, requests: Requests, i: int) -> bool:
+    """Store what request i fetched, if it may enter; return whether it did."""
+    remembered = recall(state.queues, GHOST, requests.key[i])
+    if not admissible(state.ledger, requests, i):
+        return False
+    key, charge, queues = requests.key[i], requests.charge[i], state.queues
+    while is_full(state.ledger, charge):
+        if queues.used[MAIN] > queues.limit[MAIN] or queues.used[SMALL] == 0:
+            _evict_from_main(state)
+        else:
+            _evict_from_small(state)
     filling = state.ledger.counts[EVICTIONS] == 0 and queues.used[SMALL] >= queues.limit[SMALL]
     enter(queues, MAIN if remembered or filling else SMALL, key, charge)
     state.hits[key] = 0
-    admit(state.ledger, key, charge)
+    book_admission(state.ledger, requests, i)
+    return True
 
 
 @kernel
-def access(state: State, key: int, charge: int) -> bool:
-    """Serve one request and return whether it hit."""
-    if hits(state.ledger, key):
-        state.hits[key] = min(state.hits[key] + 1, MOST_HITS)
-        return True
-    queues = state.queues
-    remembered = recall(queues, GHOST, key)
-    if admissible(state.ledger, charge):
-        while is_full(state.ledger, charge):
-            if queues.used[MAIN] > queues.limit[MAIN] or queues.used[SMALL] == 0:
-                _evict_from_main(state)
-            else:
-                _evict_from_small(state)
-        _admit(state, key, charge, remembered)
-    return False
+def remove(state: State, key: int) -> None:
+    """Take the resident `key` out."""
+    leave(state.queues, key)
+    book_removal(state.ledger, key)
+
+
+def knows(state: State, codes: slice) -> NDArray[np.bool_]:
+    """Return which objects of a slice of codes the state says something about."""
+    return members(state.queues, codes)
 
 
 @kernel
-def replay(state: State, keys: NDArray[np.int64], charges: NDArray[np.int64], hit: NDArray[np.bool_]) -> None:
+def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
     """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(keys.size):
-        hit[i] = access(state, keys[i], charges[i])
+    for i in range(requests.key.size):
+        hit[i] = access(state, requests, i)
+        if not hit[i]:
+            admit(state, requests, i)

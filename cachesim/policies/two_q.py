@@ -12,8 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
-from cachesim.policies.ledger import Ledger, admissible, admit, empty_ledger, evict, hits, is_full
-from cachesim.policies.queues import Queues, empty_queues, enter, first, leave, recall, remember, renew, share
+from cachesim.policies.ledger import (
+    Ledger,
+    admissible,
+    book_admission,
+    book_eviction,
+    book_removal,
+    empty_ledger,
+    hits,
+    is_full,
+    outlived,
+)
+from cachesim.policies.queues import Queues, empty_queues, enter, first, leave, members, recall, remember, renew, share
+from cachesim.requests import Requests
 
 NEWCOMERS, FREQUENT, GHOST = range(3)
 NEWCOMERS_SHARE, GHOST_SHARE = 0.25, 0.5  # of the capacity
@@ -42,28 +53,51 @@ def _evict(state: State) -> None:
     leave(queues, key)
     if crowded:
         remember(queues, GHOST, key, queues.charge[key])
-    evict(state.ledger, key)
+    book_eviction(state.ledger, key)
 
 
 @kernel
-def access(state: State, key: int, charge: int) -> bool:
-    """Serve one request and return whether it hit."""
-    queues = state.queues
-    if hits(state.ledger, key):
-        if queues.place[key] == FREQUENT:
-            renew(queues, key)
-        return True
-    remembered = recall(queues, GHOST, key)
-    if admissible(state.ledger, charge):
-        while is_full(state.ledger, charge):
-            _evict(state)
-        enter(queues, FREQUENT if remembered else NEWCOMERS, key, charge)
-        admit(state.ledger, key, charge)
-    return False
+def access(state: State, requests: Requests, i: int) -> bool:
+    """Serve request i if its object is resident; return whether it hit."""
+    key = requests.key[i]
+    if outlived(state.ledger, requests, i):
+        remove(state, key)
+    if not hits(state.ledger, key):
+        return False
+    if state.queues.place[key] == FREQUENT:
+        renew(state.queues, key)
+    return True
 
 
 @kernel
-def replay(state: State, keys: NDArray[np.int64], charges: NDArray[np.int64], hit: NDArray[np.bool_]) -> None:
+def admit(state: State, requests: Requests, i: int) -> bool:
+    """Store what request i fetched, if it may enter; return whether it did."""
+    remembered = recall(state.queues, GHOST, requests.key[i])
+    if not admissible(state.ledger, requests, i):
+        return False
+    while is_full(state.ledger, requests.charge[i]):
+        _evict(state)
+    enter(state.queues, FREQUENT if remembered else NEWCOMERS, requests.key[i], requests.charge[i])
+    book_admission(state.ledger, requests, i)
+    return True
+
+
+@kernel
+def remove(state: State, key: int) -> None:
+    """Take the resident `key` out."""
+    leave(state.queues, key)
+    book_removal(state.ledger, key)
+
+
+def knows(state: State, codes: slice) -> NDArray[np.bool_]:
+    """Return which objects of a slice of codes the state says something about."""
+    return members(state.queues, codes)
+
+
+@kernel
+def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
     """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(keys.size):
-        hit[i] = access(state, keys[i], charges[i])
+    for i in range(requests.key.size):
+        hit[i] = access(state, requests, i)
+        if not hit[i]:
+            admit(state, requests, i)

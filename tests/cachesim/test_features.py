@@ -1,7 +1,6 @@
-"""What a policy may know of an object: history rows against a plain model, and the transform before the network."""
+"""What a policy may know of an object at a moment, and the transform before the network."""
 
-import itertools
-import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,11 +9,9 @@ from hypothesis import strategies as st
 
 from cachesim.features import (
     COUNTS_AT,
-    ENDPOINT_STEP,
     FEATURES,
     GAPS,
     HALF_LIVES_PER_CAPACITY,
-    HISTORY_WIDTH,
     MOMENT_FEATURES,
     STANDARD_LIMIT,
     TRANSFORMS,
@@ -23,113 +20,23 @@ from cachesim.features import (
     fit_normaliser,
     observe,
     raw_normaliser,
-    request_history,
     transform,
 )
+from cachesim.history import request_history
 from cachesim.synthetic import energy_trace
 from schemas.trace import Trace
 
 CAPACITY = 5.0
 HALF_LIVES = [share * CAPACITY for share in HALF_LIVES_PER_CAPACITY]
-Requests = list[tuple[int, int]]  # (key, endpoint)
-requests_of_few_keys = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), min_size=1, max_size=120)
-
-
-def trace_of(requests: Requests, **columns: object) -> Trace:
-    keys, endpoints = zip(*requests, strict=True)
-    n = len(keys)
-    values: dict[str, object] = {
-        "size_bytes": 1 + np.arange(n, dtype=np.int64) % 7,
-        "load_time_ms": np.arange(n, dtype=np.float32),
-        **columns,
-    }
-    return Trace(
-        key=np.array(keys, np.int64),
-        timestamp_s=np.arange(n, dtype=np.float64),
-        endpoint=np.array(endpoints, np.int32),
-        n_keys=10,
-        endpoint_names=("a", "b", "c"),
-        **values,  # type: ignore[arg-type]
-    )
-
-
-def modelled_rows(requests: Requests, history_keys: int) -> list[list[float]]:
-    """Gaps, counts and endpoint averages after each request, from the whole list of the key's remembered requests."""
-    seen: dict[int, list[int]] = {}  # the positions of each remembered key, keys by latest request
-    gap_of = {e: math.log2(1 + CAPACITY) for e in range(3)}
-    new_of = dict.fromkeys(range(3), 0.5)
-    rows = []
-    for t, (key, endpoint) in enumerate(requests):
-        past = seen.pop(key, [])
-        new_of[endpoint] = (1 - ENDPOINT_STEP) * new_of[endpoint] + ENDPOINT_STEP * (not past)
-        if past:
-            log_gap = math.log2(1 + t - past[-1])
-            gap_of[endpoint] = (1 - ENDPOINT_STEP) * gap_of[endpoint] + ENDPOINT_STEP * log_gap
-        seen[key] = positions = [*past, t]
-        if len(seen) > history_keys:
-            del seen[next(iter(seen))]
-        gaps = [later - earlier for earlier, later in itertools.pairwise(positions)][::-1]
-        gaps = (gaps + GAPS * [-1])[:GAPS]
-        counts = [sum(2 ** ((p - t) / half_life) for p in positions) for half_life in HALF_LIVES]
-        rows.append([*gaps, *counts, gap_of[endpoint], new_of[endpoint]])
-    return rows
-
-
-@given(requests=requests_of_few_keys, history_keys=st.integers(1, 12))
-def test_history_rows_equal_a_plain_model(requests: Requests, history_keys: int) -> None:
-    trace = trace_of(requests)
-    rows = request_history(trace, len(trace), CAPACITY, history_keys)
-    assert rows.shape == (len(trace), HISTORY_WIDTH)
-    known = [*range(GAPS + len(HALF_LIVES)), HISTORY_WIDTH - 2, HISTORY_WIDTH - 1]
-    np.testing.assert_allclose(rows[:, known], modelled_rows(requests, history_keys), rtol=1e-5)
-    np.testing.assert_array_equal(rows[:, GAPS + len(HALF_LIVES)], trace.size_bytes)
-    np.testing.assert_array_equal(rows[:, GAPS + len(HALF_LIVES) + 1], trace.load_time_ms)
-
-
-@given(requests=requests_of_few_keys, data=st.data())
-def test_a_history_row_does_not_look_ahead(requests: Requests, data: st.DataObject) -> None:
-    trace = trace_of(requests)
-    length = data.draw(st.integers(1, len(requests)))
-    whole = request_history(trace, length, CAPACITY, 6)
-    np.testing.assert_array_equal(whole[:length], request_history(trace[:length], length, CAPACITY, 6))
-
-
-def test_a_key_that_fell_out_of_the_history_starts_anew() -> None:
-    trace = trace_of([(0, 0), (1, 0), (2, 0), (0, 0)])
-    remembered = request_history(trace, 4, CAPACITY, 3)[-1]
-    forgotten = request_history(trace, 4, CAPACITY, 2)[-1]
-    assert (remembered[0], forgotten[0]) == (3, -1)
-    assert forgotten[COUNTS_AT] == 1 < remembered[COUNTS_AT]
-
-
-def test_missing_values_take_the_mean_of_the_training_span() -> None:
-    nan = np.float32(np.nan)
-    load_time_ms = np.array([10, nan, 30, nan, 1000], np.float32)
-    columns = np.array([[1, nan, 3, nan, 99], [nan, nan, nan, 5, 6]], np.float32).T.copy()
-    trace = trace_of(
-        [(key, 0) for key in range(5)], load_time_ms=load_time_ms, columns=columns, column_names=("a", "never_trained")
-    )
-    rows = request_history(trace, 3, CAPACITY, 10)
-    assert rows[:, GAPS + len(HALF_LIVES) + 1].tolist() == [10, 20, 30, 20, 1000]
-    assert rows[:, HISTORY_WIDTH].tolist() == [1, 2, 3, 2, 99]
-    assert rows[:, HISTORY_WIDTH + 1].tolist() == [0, 0, 0, 5, 6]
-
-
-def test_a_load_time_of_the_test_span_changes_no_training_row() -> None:
-    load_time_ms = np.array([10, np.nan, 30, 40, 50], np.float32)
-    changed = np.array([10, np.nan, 30, 4000, np.nan], np.float32)
-    first, second = (
-        request_history(trace_of([(0, 0)] * 5, load_time_ms=values), 3, CAPACITY, 10)[:3]
-        for values in (load_time_ms, changed)
-    )
-    np.testing.assert_array_equal(first, second)
 
 
 @given(positions=st.lists(st.integers(0, 300), min_size=1, max_size=30, unique=True), waited=st.integers(0, 500))
-def test_counts_at_a_later_moment_are_the_sum_over_all_requests(positions: list[int], waited: int) -> None:
+def test_counts_at_a_later_moment_are_the_sum_over_all_requests(
+    make_trace: Callable[..., Trace], positions: list[int], waited: int
+) -> None:
     positions.sort()
     keys = [0 if t in positions else 1 for t in range(positions[-1] + 1)]
-    row = request_history(trace_of([(key, 0) for key in keys]), len(keys), CAPACITY, 5)[-1]
+    row = request_history(make_trace(keys), len(keys), CAPACITY, 5)[-1]
     raw = np.empty(len(FEATURES), np.float32)
     observe(row, waited, waited + 3, 0.25, np.array(HALF_LIVES), raw)
     now = positions[-1] + waited

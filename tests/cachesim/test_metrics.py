@@ -1,13 +1,19 @@
 """Scores of a replay."""
 
+import dataclasses
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachesim.metrics import Score, score
+from cachesim.capacity import Capacity
+from cachesim.metrics import Score, score, series, stale_hits, window_marks
+from cachesim.replay import POLICIES, replay
+from cachesim.synthetic import energy_trace
+from schemas.errors import ConfigError
 from schemas.trace import Trace
 
 rows = st.lists(
@@ -19,14 +25,15 @@ def test_each_ratio_weighs_the_hits_by_its_own_column(make_trace: Callable[..., 
     trace = make_trace([0, 1, 2, 3], [1, 2, 3, 4], [10.0, 20.0, 30.0, 40.0])
     hit = np.array([True, False, False, True])
     values = np.array([1.0, 0.0, 7.0, 0.0])
-    assert score(trace, hit, slice(None), values) == Score(4, 0.5, 0.5, 0.5, 0.125)
-    assert score(trace, hit, slice(2, 4)) == Score(2, 0.5, 4 / 7, 4 / 7, None)
+    whole, part = score(trace, hit, slice(None), values), score(trace, hit, slice(2, 4))
+    assert asdict(whole) == pytest.approx(asdict(Score(4, 0.5, 0.5, 0.5, 13.0, 28.5, None, 0.125)))
+    assert asdict(part) == pytest.approx(asdict(Score(2, 0.5, 4 / 7, 4 / 7, 15.5, 28.55, None, None)))
 
 
 def test_no_requests_give_no_ratio(make_trace: Callable[..., Trace]) -> None:
     trace = make_trace([0, 1], 1, 5.0)
     judged = score(trace, np.array([True, True]), slice(2, 2), np.ones(2))
-    assert judged == Score(0, None, None, None, None)
+    assert judged == Score(0, None, None, None, None, None, None, None)
 
 
 def test_unknown_load_times_are_left_out(make_trace: Callable[..., Trace]) -> None:
@@ -69,3 +76,66 @@ def test_a_value_proportional_to_a_column_gives_the_ratio_of_that_column(
     judged = score(trace, rng.random(200) < 0.3, slice(50, 200), 2.5 * getattr(trace, column).astype(float))
     ratio = judged.byte_hit_ratio if column == "size_bytes" else judged.saved_load_time_ratio
     assert judged.value_ratio == pytest.approx(ratio)
+
+
+def test_a_hit_takes_as_long_as_is_said(make_trace: Callable[..., Trace]) -> None:
+    trace, hit = make_trace([0, 0], 1, 100.0), np.array([False, True])
+    assert score(trace, hit, slice(None), hit_ms=0.0).mean_latency_ms == 50.0
+    assert score(trace, hit, slice(None), hit_ms=20.0).mean_latency_ms == 60.0
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="hit_ms must be a number"):
+            score(trace, hit, slice(None), hit_ms=wrong)
+
+
+def test_a_hit_is_stale_when_the_content_changed_after_the_copy_was_stored(make_trace: Callable[..., Trace]) -> None:
+    plain = make_trace([0, 0, 0, 1, 0, 0])
+    trace = dataclasses.replace(plain, version=np.array([1, 1, 2, 5, 2, 2]))
+    hit = np.array([False, True, True, False, False, True])
+    assert stale_hits(trace, hit).tolist() == [False, False, True, False, False, False]
+    assert score(trace, hit, slice(None)).stale_ratio == 1 / 3
+    assert score(trace, hit, slice(3, None)).stale_ratio == 0.0
+    assert score(trace, hit, slice(3, 5)).stale_ratio is None  # no hits
+    assert score(plain, hit, slice(None)).stale_ratio is None
+    assert not stale_hits(plain, hit).any()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_stale_hits_equal_those_of_a_cache_that_remembers_versions(policy: str) -> None:
+    trace = energy_trace(5_000, seed=4)
+    assert trace.version is not None
+    hit = replay(trace, policy, Capacity(200, "objects"), ttl_s=1e4).hit
+    stored: dict[int, int] = {}
+    expected = []
+    for key, version, served in zip(trace.key.tolist(), trace.version.tolist(), hit.tolist(), strict=True):
+        expected.append(served and stored[key] != version)
+        stored[key] = stored[key] if served else version
+    assert stale_hits(trace, hit).tolist() == expected
+    assert any(expected)
+
+
+def test_a_shorter_time_to_live_serves_less_stale_copies() -> None:
+    trace = energy_trace(20_000, seed=4)
+    hits = [replay(trace, "lru", Capacity(300, "objects"), ttl_s=ttl_s).hit for ttl_s in (600.0, 7_200.0, np.inf)]
+    stale = [int(stale_hits(trace, hit).sum()) for hit in hits]
+    assert stale[0] < stale[1] < stale[2]
+    assert hits[0].sum() < hits[1].sum() < hits[2].sum()
+
+
+def test_the_windows_of_a_series_cut_the_trace_and_add_up_to_the_whole() -> None:
+    trace, capacity = energy_trace(5_000, seed=4), Capacity(100, "objects")
+    outcome = replay(trace, "2q", capacity, ttl_s=3_600.0, marks=window_marks(len(trace), 7))
+    windows = series(trace, outcome)
+    assert [w.start for w in windows] == [0, *(w.stop for w in windows[:-1])]
+    assert windows[-1].stop == len(trace)
+    assert len(windows) == 7
+    for name in ("admissions", "evictions", "rejections", "expiries"):
+        assert sum(getattr(w.activity, name) for w in windows) == getattr(outcome.whole, name)
+    for window in windows:
+        assert window.score == score(trace, outcome.hit, slice(window.start, window.stop))
+    assert windows[-1].activity.resident_objects == outcome.whole.resident_objects
+    np.testing.assert_array_equal(outcome.hit, replay(trace, "2q", capacity, ttl_s=3_600.0).hit)
+
+
+def test_a_short_trace_has_as_many_windows_as_requests() -> None:
+    assert list(window_marks(3, 10)) == [0, 1, 2, 3]
+    assert list(window_marks(0, 10)) == [0]

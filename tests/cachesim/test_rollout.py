@@ -13,7 +13,8 @@ from cachesim.features import FEATURES
 from cachesim.objective import request_values
 from cachesim.oracle import NEVER
 from cachesim.rollout import Decisions, Oracle, blind_oracle, build_oracle, oldest_first
-from cachesim.sampled import Caches, Scorer, Stream, build_stream, create_caches, replay_until
+from cachesim.sampled import Caches, Stream, build_stream, create_caches, replay_until
+from cachesim.scorer import Scorer
 from cachesim.synthetic import energy_trace
 from schemas.errors import GateError
 from schemas.trace import Trace

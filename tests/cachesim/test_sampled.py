@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachesim.capacity import Capacity
-from cachesim.features import FEATURES, GAPS, HIT_STEP, MOMENT_FEATURES, raw_normaliser
+from cachesim.draws import random_states
+from cachesim.features import FEATURES, GAPS, HIT_STEP, MOMENT_FEATURES, fit_normaliser, raw_normaliser
+from cachesim.history import History, empty_history, missing_values, remember
 from cachesim.replay import replay
 from cachesim.rollout import oldest_first
 from cachesim.sampled import (
@@ -20,16 +22,23 @@ from cachesim.sampled import (
     INCOMING,
     REJECTIONS,
     Caches,
-    Scorer,
     Stream,
     advance,
     build_stream,
+    choose,
+    count,
     create_caches,
-    random_states,
+    drop,
+    empty_caches,
+    enter,
+    remembered_keys,
+    remove,
     replay_until,
     resolve,
     sample,
+    touch,
 )
+from cachesim.scorer import Scorer, Workspace, build_scorer, workspace
 from cachesim.synthetic import energy_trace
 from schemas.trace import Trace
 
@@ -58,12 +67,10 @@ def copy_of(caches: Caches) -> Caches:
 
 def linear_scorer(weight: dict[str, float]) -> Scorer:
     """The score is a weighted sum of raw features whose values are >= 0, and of 1000, so that it is >= 0 too."""
-    first = np.zeros((len(FEATURES), 1), np.float32)
-    for i, feature in enumerate(FEATURES):
-        first[i] = weight.get(feature.name, 0.0)
+    first = np.array([[weight.get(feature.name, 0.0) for feature in FEATURES]], np.float32)
     bias, one = np.full(1, 1000, np.float32), np.ones((1, 1), np.float32)
     zero = np.zeros(1, np.float32)
-    return Scorer(raw_normaliser(len(FEATURES)), first, bias, one, zero, one[0].copy(), zero)
+    return build_scorer(raw_normaliser(len(FEATURES)), first, bias, one, zero, one[0], zero)
 
 
 class Model:
@@ -318,6 +325,81 @@ def test_a_replay_in_two_parts_equals_one(trace: Trace, capacity: Capacity, stop
         np.testing.assert_array_equal(one, two)
 
 
+class OneAtATime:
+    """A cache that is told of each request when it arrives, and has no stream to look into."""
+
+    def __init__(self, trace: Trace, capacity: Capacity, scorer: Scorer, candidates: int) -> None:
+        self.limit, self.scorer = capacity.limit, scorer
+        objects = capacity.mean_objects(trace)
+        self.history: History = empty_history(
+            trace.n_keys,
+            len(trace.endpoint_names),
+            objects,
+            remembered_keys(objects, HISTORY_MULTIPLE),
+            missing_values(trace),
+        )
+        self.row = np.empty(len(scorer.normaliser.transform) - MOMENT_FEATURES, np.float32)
+        self.caches = empty_caches(trace.n_keys, trace.n_keys, self.row.size, 1, 0)
+        self.work: Workspace = workspace(scorer, candidates)
+
+    def request(self, key: int, endpoint: int, charge: int, size_bytes: int, load_time_ms: float) -> bool:
+        t, none = self.caches.position[0], np.empty(0, np.float32)
+        remember(self.history, t, key, endpoint, size_bytes, load_time_ms, none, self.row)
+        slot = self.caches.slot_of[0, key]
+        if slot >= 0:
+            touch(self.caches, 0, slot, self.row)
+        else:
+            self.make_room_and_enter(key, charge)
+        count(self.caches, 0, slot >= 0)
+        return bool(slot >= 0)
+
+    def make_room_and_enter(self, key: int, charge: int) -> None:
+        while not enter(self.caches, 0, key, charge, self.row, self.limit):
+            if drop(self.caches, 0, choose(self.caches, 0, self.row, self.history.half_lives, self.scorer, self.work)):
+                return
+
+
+def random_scorer(trace: Trace, seed: int) -> Scorer:
+    """A network of random weights behind a normaliser that keeps its inputs small."""
+    rng, f = np.random.default_rng(seed), len(FEATURES)
+    shapes = ((32, f), (32,), (32, 32), (32,), (32,), (1,))
+    layers = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    rows = (2.0 ** rng.uniform(0, 12, (500, f))).astype(np.float32)
+    return build_scorer(fit_normaliser(rows, (), trace.n_keys / 10), *layers)
+
+
+@every_capacity
+@pytest.mark.parametrize("seed", [0, 1])
+def test_one_request_at_a_time_and_a_whole_replay_decide_alike(trace: Trace, capacity: Capacity, seed: int) -> None:
+    scorer = random_scorer(trace, seed)
+    whole, hit = whole_replay(trace, stream_of(trace, capacity), scorer, 16)
+    single = OneAtATime(trace, capacity, scorer, 16)
+    requests = (trace.key, trace.endpoint, capacity.charges(trace), trace.size_bytes, trace.load_time_ms)
+    assert [single.request(*request) for request in zip(*requests, strict=True)] == hit
+    n = whole.residents[0]
+    assert 0 < sum(hit) < len(hit)
+    for name in ("slot_of", "residents", "used", "position", "hit_ratio", "random", "counts"):
+        np.testing.assert_array_equal(getattr(single.caches, name), getattr(whole, name), err_msg=name)
+    for name in ("key", "last", "admitted", "charge", "history"):
+        np.testing.assert_array_equal(getattr(single.caches, name)[0, :n], getattr(whole, name)[0, :n], err_msg=name)
+
+
+def test_a_removed_resident_is_gone_and_counts_as_no_eviction(trace: Trace) -> None:
+    stream = stream_of(trace, CAPACITIES[2])
+    caches, _ = whole_replay(trace, stream, oldest_first(len(FEATURES)), 8)
+    rng, before = np.random.default_rng(0), caches.counts.copy()
+    while caches.residents[0] > 0:
+        slot = int(rng.integers(caches.residents[0]))
+        key, gone = int(caches.key[0, slot]), caches.charge[0, slot]
+        left = caches.used[0] - gone
+        remove(caches, 0, slot)
+        n = caches.residents[0]
+        assert caches.slot_of[0, key] == -1
+        assert caches.used[0] == left == caches.charge[0, :n].sum()
+        assert caches.slot_of[0, caches.key[0, :n]].tolist() == list(range(n))
+    np.testing.assert_array_equal(caches.counts, before)
+
+
 @pytest.mark.parametrize("capacity", [Capacity(1, "objects"), Capacity(15, "objects"), Capacity(300_000, "bytes")])
 def test_dropping_the_oldest_of_all_residents_is_lru(capacity: Capacity) -> None:
     trace = energy_trace(4_000, seed=4)
@@ -326,7 +408,8 @@ def test_dropping_the_oldest_of_all_residents_is_lru(capacity: Capacity) -> None
     caches, hit = whole_replay(trace, stream, oldest_first(len(FEATURES)), 1 + most_residents)
     outcome = replay(trace, "lru", capacity)
     assert hit == outcome.hit.tolist()
-    assert caches.counts[0].tolist() == [outcome.admissions, outcome.evictions, outcome.rejections]
+    done = outcome.whole
+    assert caches.counts[0].tolist() == [done.admissions, done.evictions, done.rejections]
 
 
 def test_sampling_16_of_many_comes_close_to_lru() -> None:

@@ -8,9 +8,10 @@ import pytest
 from stable_baselines3.common.vec_env import VecMonitor
 
 from cachesim.capacity import Capacity
+from cachesim.draws import random_states
 from cachesim.features import fit_normaliser
 from cachesim.rollout import Decisions, build_oracle, oldest_first
-from cachesim.sampled import advance, build_stream, create_caches, observe_candidates, random_states, resolve, sample
+from cachesim.sampled import advance, build_stream, create_caches, observe_candidates, resolve, sample
 from cachesim.synthetic import energy_trace
 from envs.vector import EvictionVecEnv, Reward
 from schemas.trace import Trace
@@ -116,7 +117,8 @@ def test_64_caches_in_a_batch_equal_64_single_caches(trace: Trace) -> None:
         for step in range(steps + 1):
             assert advance(cache, 0, stream, decisions.oracle.end, unmarked)
             sample(cache, 0, candidates)
-            observe_candidates(cache, 0, stream, candidates, decisions.normaliser, rows)
+            row = stream.history[cache.position[0]]
+            observe_candidates(cache, 0, row, stream.half_lives, candidates, decisions.normaliser, rows)
             np.testing.assert_array_equal(observations[step][b], rows)
             if step < steps:
                 resolve(cache, 0, stream, candidates[actions[step, b]])

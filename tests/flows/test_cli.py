@@ -41,7 +41,8 @@ def test_help_explains_each_option_with_its_default(flow, capsys):
         assert f"--{name.replace('_', '-')} " in text
         assert " ".join(field.description.split()) in text
         if field.default and not field.is_required():
-            assert f"default {field.default}" in text
+            default = " ".join(field.default) if isinstance(field.default, tuple) else field.default
+            assert f"default {default}" in text
 
 
 @given(

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from cachesim.features import FEATURES, Normaliser, fit_normaliser, transform
-from cachesim.sampled import INCOMING, Scorer, score
+from cachesim.sampled import INCOMING
+from cachesim.scorer import Scorer, score, workspace
 from learning.describe import decision_states, describe, evaluation_dict
 from learning.evaluate import Evaluation, evaluate
 from learning.problem import CacheProblem
@@ -43,11 +44,12 @@ def test_as_many_states_are_given_as_asked_for(hot_problem: CacheProblem, traine
 
 def replay_scores(scorer: Scorer, state: np.ndarray) -> np.ndarray:
     """What the kernel of the replay computes for one decision."""
-    rows, scores = state.copy(), np.empty(len(state), np.float32)
-    for row in rows:
+    work = workspace(scorer, len(state))
+    work.rows[:, : state.shape[1]] = state
+    for row in work.rows:
         transform(row, scorer.normaliser)
-    score(scorer, rows, np.empty((2, scorer.last.size), np.float32), scores)
-    return scores
+    score(scorer, work.rows, work.hidden, work.scores)
+    return work.scores
 
 
 def test_the_scores_are_those_of_the_replay_and_of_the_exported_policy(
@@ -105,6 +107,6 @@ def test_an_evaluation_as_json_names_every_score(evaluation: Evaluation) -> None
     assert document["test"]["policy"]["hit_ratio"] == evaluation.policy.hit_ratio
     assert document["test"]["policy"]["saved_load_time_ratio"] is None  # no load time is known
     assert list(document["test"]["baselines"]) == list(evaluation.baselines)
-    assert list(document["test"]["bounds"]) == ["belady"]
+    assert list(document["test"]["bounds"]) == list(evaluation.bounds)
     assert document["best_baseline"] == evaluation.best_baseline
     assert document["gap_closed"] == evaluation.gap_closed

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cachesim.features import Normaliser, feature_table, fit_normaliser, raw_normaliser, transform
-from cachesim.sampled import score_raw
+from cachesim.scorer import score_raw
 from learning.scorer import ExportedPolicy, ScorerNet
 
 COLUMNS = ("humidity", "price")

@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from cachesim.keysample import positions, threshold
 from infra.database import writing
 from schemas.config import IngestConfig
 from schemas.errors import ConfigError, TraceError
 from schemas.tables import cache_metrics, key_hash
-from tasks.extract import FETCH_ROWS, RowQuery, read_rows, to_trace
+from tasks.extract import FETCH_ROWS, RowQuery, count_requests, read_rows, to_trace
 from tasks.ingest import ingest_file
 
 ROW = st.fixed_dictionaries(
@@ -175,3 +176,21 @@ def test_a_million_rows_are_read_as_they_were_written(traces_dir: Path, engine):
     np.testing.assert_array_equal(trace.timestamp_s, written["timestamp"])
     np.testing.assert_array_equal(trace.size_bytes, written["size_bytes"])
     assert trace.endpoint_names == ("orm_busy",)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.1, 0.01])
+def test_a_sample_of_the_keys_is_that_of_the_hashes(engine, rate):
+    insert(engine, [{"timestamp": n, "cache_key": f"GET /{n % 1000}"} for n in range(3_000)])
+    rows = read_rows(engine, RowQuery(key_sample=rate))
+    hashes = {key: key_hash(key) for key in (f"GET /{n}" for n in range(1_000))}
+    taken = positions(np.array(list(hashes.values()), np.int64)) < threshold(rate)
+    assert set(rows["cache_key"]) == {key for key, chosen in zip(hashes, taken, strict=True) if chosen}
+    assert rows["timestamp"].tolist() == [n for n in range(3_000) if taken[n % 1000]]
+
+
+def test_all_requests_over_the_time_of_a_sample_are_counted(engine):
+    insert(engine, [{"timestamp": n, "cache_key": f"GET /{n % 10}"} for n in range(100)])
+    query = RowQuery(key_sample=0.3, max_queries=5)
+    rows = read_rows(engine, query)
+    first, last = rows["timestamp"].iloc[0], rows["timestamp"].iloc[-1]
+    assert count_requests(engine, query, to_trace(rows)) == last - first + 1

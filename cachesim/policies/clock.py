@@ -1,0 +1,101 @@
+"""CLOCK, or second chance: FIFO, but an object that was requested since its last turn goes round once more.
+
+Corbató: A paging experiment with the Multics system. Project MAC report MAC-M-384, MIT, 1968.
+
+One bit an object, as is the default in libCacheSim.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cachesim.compiled import kernel
+from cachesim.lists import Links, empty_links, oldest, push, unlink
+from cachesim.policies.ledger import (
+    Ledger,
+    admissible,
+    book_admission,
+    book_eviction,
+    book_removal,
+    empty_ledger,
+    hits,
+    is_full,
+    outlived,
+    residents,
+)
+from cachesim.requests import Requests
+
+TURNS = -1  # the head of the only list
+
+
+class State(NamedTuple):
+    """The ledger, the residents in the order of their turns, and bool (n_keys,): which were requested since."""
+
+    ledger: Ledger
+    turns: Links
+    requested: NDArray[np.bool_]
+
+
+def start(n_keys: int, limit: int) -> State:
+    """Return an empty cache."""
+    return State(empty_ledger(n_keys, limit), empty_links(n_keys, 1), np.zeros(n_keys, np.bool_))
+
+
+@kernel
+def _evict(state: State) -> None:
+    """Evict the first object in turn that was not requested; those before it go round."""
+    key = oldest(state.turns, TURNS)
+    while state.requested[key]:
+        state.requested[key] = False
+        unlink(state.turns, key)
+        push(state.turns, TURNS, key)
+        key = oldest(state.turns, TURNS)
+    unlink(state.turns, key)
+    book_eviction(state.ledger, key)
+
+
+@kernel
+def access(state: State, requests: Requests, i: int) -> bool:
+    """Serve request i if its object is resident; return whether it hit."""
+    key = requests.key[i]
+    if outlived(state.ledger, requests, i):
+        remove(state, key)
+    if not hits(state.ledger, key):
+        return False
+    state.requested[key] = True
+    return True
+
+
+@kernel
+def admit(state: State, requests: Requests, i: int) -> bool:
+    """Store what request i fetched, if it may enter; return whether it did."""
+    if not admissible(state.ledger, requests, i):
+        return False
+    while is_full(state.ledger, requests.charge[i]):
+        _evict(state)
+    push(state.turns, TURNS, requests.key[i])
+    state.requested[requests.key[i]] = False
+    book_admission(state.ledger, requests, i)
+    return True
+
+
+@kernel
+def remove(state: State, key: int) -> None:
+    """Take the resident `key` out."""
+    unlink(state.turns, key)
+    book_removal(state.ledger, key)
+
+
+def knows(state: State, codes: slice) -> NDArray[np.bool_]:
+    """Return which objects of a slice of codes the state says something about."""
+    return residents(state.ledger, codes)
+
+
+@kernel
+def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
+    """Serve requests in order; write to `hit` which ones hit."""
+    for i in range(requests.key.size):
+        hit[i] = access(state, requests, i)
+        if not hit[i]:
+            admit(state, requests, i)

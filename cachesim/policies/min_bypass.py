@@ -1,0 +1,53 @@
+"""MIN with bypass: Belady's MIN that also refuses what comes next later than all residents. A bound, not a choice.
+
+Belady: A study of replacement algorithms for a virtual-storage computer. IBM Systems Journal 5 (2), 1966.
+Michaud: Some mathematical facts about optimal cache replacement. ACM Transactions on Architecture and Code Optimization
+13 (4), 2016.
+
+With capacity in objects no policy hits more often; with capacity in bytes it is a yardstick, not a bound: the object
+that comes next the latest goes, be it a resident or the incoming one, until the incoming one fits or is refused. Room
+that was made before it is refused stays free. An object that never comes again enters only where there is room.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cachesim.compiled import kernel
+from cachesim.heap import pop
+from cachesim.oracle import NEVER
+from cachesim.policies import belady
+from cachesim.policies.belady import State, access, knows, remove, start
+from cachesim.policies.ledger import NOW, REJECTIONS, admissible, book_eviction, is_full
+from cachesim.requests import Requests
+
+__all__ = ["State", "access", "admit", "knows", "remove", "replay", "start"]
+
+
+@kernel
+def _comes_last(state: State) -> bool:
+    """Return whether the object of the current request comes again after all residents, or never."""
+    following = state.next_request[state.ledger.counts[NOW]]
+    farthest = -state.farthest.priority[state.farthest.key[0]]
+    return bool(following == NEVER or following > farthest)
+
+
+@kernel
+def admit(state: State, requests: Requests, i: int) -> bool:
+    """Store what request i fetched, if it may enter and a resident is needed later than it; return whether it did."""
+    if not admissible(state.ledger, requests, i):
+        return False
+    while is_full(state.ledger, requests.charge[i]):
+        if _comes_last(state):
+            state.ledger.counts[REJECTIONS] += 1
+            return False
+        book_eviction(state.ledger, pop(state.farthest))
+    return bool(belady.admit(state, requests, i))
+
+
+@kernel
+def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
+    """Serve requests in order; write to `hit` which ones hit."""
+    for i in range(requests.key.size):
+        hit[i] = access(state, requests, i)
+        if not hit[i]:
+            admit(state, requests, i)

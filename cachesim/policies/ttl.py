@@ -1,0 +1,33 @@
+"""Fixed time to live: a copy is served for its lifetime from its admission on, however often it is requested.
+
+The rule of expiry in memcached and Redis, and of Redis' eviction policy `volatile-ttl`, exact where that samples. A
+copy leaves as soon as it expires, at the next request whatever that asks for. When the cache is full, the copy that
+expires first goes; among equals, the one admitted first, so that without lifetimes this is FIFO.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cachesim.compiled import kernel
+from cachesim.policies.deadlines import State, admit, expire_until, knows, remove, start
+from cachesim.policies.ledger import hits, outlived
+from cachesim.requests import Requests
+
+__all__ = ["State", "access", "admit", "knows", "remove", "replay", "start"]
+
+
+@kernel
+def access(state: State, requests: Requests, i: int) -> bool:
+    """Serve request i if its object is resident; return whether it hit."""
+    expire_until(state, requests.time_s[i])
+    outlived(state.ledger, requests, i)  # counts the request; what has expired is gone
+    return bool(hits(state.ledger, requests.key[i]))
+
+
+@kernel
+def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
+    """Serve requests in order; write to `hit` which ones hit."""
+    for i in range(requests.key.size):
+        hit[i] = access(state, requests, i)
+        if not hit[i]:
+            admit(state, requests, i)

@@ -1,0 +1,93 @@
+"""What the flows that read requests share: recording a source first, reading and checking rows, timing the steps."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from flows.runtime import io_task, progress, say
+from schemas.config import IngestConfig, ReadConfig, SimulateConfig
+from schemas.errors import TraceError
+from schemas.expectations import MIN_REQUESTS
+from schemas.tables import cache_metrics
+from schemas.trace import Trace
+from tasks.extract import HOW_TO_FILL, RowQuery, count_requests, is_empty, read_rows, to_trace
+from tasks.ingest import IngestedSource, ingest_file
+from tasks.simulate import record_simulated
+from tasks.validate import validate_rows
+
+NO_SOURCE = "none"
+STORAGE_RETRIES = 2
+
+
+class StepClock:
+    """Names the steps of a run on stderr and keeps how long each took, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time the step `name`."""
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - started, 3)
+        say(f"{name:<9} {self.seconds[name]:6.1f} s")
+
+
+def read_trace(engine: sa.Engine, config: ReadConfig, clock: StepClock, feature_columns: tuple[str, ...] = ()) -> Trace:
+    """Record the source that `config` names if need be; return the validated requests that it asks for.
+
+    Raises:
+        InputError: the source or a column cannot be read, or there are no such requests.
+        GateError: the requests are not fit for use.
+        StorageError: the database failed.
+    """
+    return read_sample(engine, config, clock, feature_columns)[0]
+
+
+def read_sample(
+    engine: sa.Engine, config: ReadConfig, clock: StepClock, feature_columns: tuple[str, ...] = ()
+) -> tuple[Trace, int]:
+    """Do as `read_trace`; return also how many requests of all keys there are over the same time."""
+    with clock.step("record"):
+        source_id = _record(engine, config)
+    query = RowQuery(source_id, config.since, config.until, config.max_queries, feature_columns, config.key_sample)
+    with clock.step("extract"):
+        rows = io_task(read_rows, retries=STORAGE_RETRIES)(engine, query)
+    with clock.step("validate"):
+        io_task(validate_rows)(rows).require()
+        trace = to_trace(rows)
+    if config.key_sample == 1:
+        return trace, len(trace)
+    return trace, io_task(count_requests, retries=STORAGE_RETRIES)(engine, query, trace)
+
+
+def _record(engine: sa.Engine, config: ReadConfig) -> int | None:
+    """Fill the table as `source` says; return which recorded source to read, or None for all rows."""
+    if config.source == NO_SOURCE and is_empty(engine):
+        raise TraceError(f"the table {cache_metrics.name} is empty; {HOW_TO_FILL}")
+    if config.source not in (None, NO_SOURCE):
+        with progress("ingest", "rows") as on_progress:
+            recorded = io_task(ingest_file, retries=STORAGE_RETRIES)(
+                engine, IngestConfig(source=str(config.source), map=config.map), on_progress, MIN_REQUESTS
+            )
+        say(_recorded(recorded))
+        return recorded.source_id
+    if config.source is None and is_empty(engine):
+        say("the table cache_metrics is empty: recording simulated traffic of an energy data API first")
+        with progress("simulate", "rows") as on_progress:
+            recorded = io_task(record_simulated, retries=STORAGE_RETRIES)(engine, SimulateConfig(), on_progress)
+        say(_recorded(recorded))
+    return None
+
+
+def _recorded(source: IngestedSource) -> str:
+    lines = [f"{source.name}: {source.rows:,} requests, {source.added_rows:,} of them new"]
+    if source.rejected_rows:
+        first = f", the first: {source.first_rejections[0]}" if source.first_rejections else ""
+        lines.append(f"{source.rejected_rows:,} broken lines left out{first}")
+    if source.skipped_rows:
+        lines.append(f"{source.skipped_rows:,} requests left out that no cache may answer")
+    return "\n".join(lines)

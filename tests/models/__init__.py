@@ -1,0 +1,45 @@
+"""Each policy once more, written independently of the compiled one with plain lists and dictionaries."""
+
+from tests.models import (
+    adapt_size,
+    arc,
+    clock,
+    gdsf,
+    hyperbolic,
+    lfu_aging,
+    lhd,
+    lirs,
+    min_bypass,
+    queues,
+    random,
+    recency,
+    sieve,
+    slru,
+    ttl,
+    w_tinylfu,
+)
+from tests.models.base import Model
+
+MODELS: dict[str, type[Model]] = {
+    "lru": recency.Lru,
+    "fifo": recency.Fifo,
+    "lfu": recency.Lfu,
+    "s3-fifo": queues.S3Fifo,
+    "2q": queues.TwoQ,
+    "belady": recency.Belady,
+    "arc": arc.Arc,
+    "lirs": lirs.Lirs,
+    "lhd": lhd.Lhd,
+    "clock": clock.Clock,
+    "sieve": sieve.Sieve,
+    "slru": slru.Slru,
+    "random": random.Random,
+    "lfu-aging": lfu_aging.LfuAging,
+    "ttl": ttl.Ttl,
+    "sliding-ttl": ttl.SlidingTtl,
+    "w-tinylfu": w_tinylfu.WTinyLfu,
+    "hyperbolic": hyperbolic.Hyperbolic,
+    "gdsf": gdsf.Gdsf,
+    "adapt-size": adapt_size.AdaptSize,
+    "min-bypass": min_bypass.MinBypass,
+}
