@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from cachesim.capacity import Capacity
 from cachesim.policies.ledger import ADMISSIONS, EVICTIONS, EXPIRIES, REJECTIONS, REMOVALS, RESIDENTS, USED, Ledger
-from cachesim.replay import POLICIES, lifetime_s, require_causal
+from cachesim.replay import LEARNED, columns_read, kernels_of, lifetime_s, require_causal, require_columns
 from cachesim.requests import Requests, chunks, fixed
-from cachesim.state import copy_into, leaves
+from cachesim.state import changing, copy_into, leaves
 from schemas.errors import ConfigError
 from schemas.trace import Trace
 
@@ -68,20 +68,21 @@ class Cache:
     """A cache of objects named by integers in [-2^63, 2^63), e.g. 64-bit hashes of their keys.
 
     Args:
-        policy: a name in `replay.POLICIES`, no bound.
+        policy: a name in `replay.POLICIES` or `LEARNED`, no bound.
         capacity: what the cache holds.
         ttl_s: how long a copy may be served when nothing else is said, see `replay.replay`.
-        options: of the policy's `start`, e.g. `seed` of one that draws at random.
+        options: of the policy's `start`, e.g. `seed` of one that draws at random, or the network of a learned one.
 
     Raises:
-        ConfigError: there is no such policy, it needs to know the future, or a time to live is below 0.
+        ConfigError: there is no such policy, it needs to know the future or an option that is not given, or a time to
+            live is below 0.
     """
 
     def __init__(self, policy: str, capacity: Capacity, ttl_s: float | None = None, **options: Any) -> None:
         require_causal(policy)
         self._lifetime_s = lifetime_s(policy, ttl_s)
         self.policy, self.capacity = policy, capacity
-        self._kernels, self._options = POLICIES[policy], options
+        self._kernels, self._options = kernels_of(policy), options
         self._code: dict[int, int] = {}
         self._key = np.zeros(0, np.int64)
         self._free: list[int] = []
@@ -89,7 +90,7 @@ class Cache:
         self._hand = self._reclaimed = 0
         self._state: Any = None
         self._grow(FIRST_CODES)
-        self._request, self._shown = _one_request(options.get("n_columns", 0))
+        self._request, self._shown = _one_request(columns_read(options))
 
     def access(self, key: int, time_s: float = 0.0, **known: Any) -> bool:
         """Return whether a copy can be served; after a miss, `admit` what was fetched.
@@ -97,9 +98,10 @@ class Cache:
         Args:
             key: of the object that is requested.
             time_s: now, never falling.
-            known: other fields of `cachesim.requests.Requests` by name; what is left out is unknown.
+            known: other fields of `cachesim.requests.Requests` by name; what is left out is unknown, and what the copy
+                was stored with stands for it.
         """
-        self._fill(key, time_s, known)
+        self._fill(key, time_s, known, size_bytes=0)
         hit = bool(self._kernels.access(self._state, self._shown, 0))
         self._note_left()
         return hit
@@ -120,7 +122,7 @@ class Cache:
         if known.get("size_bytes", 1) < 1:
             raise ConfigError(f"size_bytes must be >= 1, got {known['size_bytes']}")
         self.evict(key)
-        self._fill(key, time_s, known)
+        self._fill(key, time_s, known, size_bytes=1)
         admitted = bool(self._kernels.admit(self._state, self._shown, 0))
         self._note_left()
         left, self._left = [key for key in self._left if not self.resident(key)], []
@@ -161,7 +163,12 @@ class Cache:
         """Serve the requests of a trace, each followed by `admit` if it missed; return which hit, shape (n,).
 
         Any number of traces may follow each other; memory does not grow with them.
+
+        Raises:
+            ConfigError: the trace has not the feature columns that the network of a learned policy reads.
         """
+        if self.policy in LEARNED:
+            require_columns(trace, self._options)
         hit = np.zeros(len(trace), np.bool_)
         at_once = max(FIRST_CODES, self._key.size) // 2
         for span, requests in chunks(trace, self.capacity, self._lifetime_s, range(0, len(trace), at_once)):
@@ -173,8 +180,8 @@ class Cache:
         return hit
 
     def snapshot(self) -> Snapshot:
-        """Return a copy of all that the cache knows."""
-        arrays = {f"state_{i}": array.copy() for i, array in enumerate(leaves(self._state))}
+        """Return a copy of all that the cache knows, but for what its options say, such as a network."""
+        arrays = {f"state_{i}": array.copy() for i, array in enumerate(changing(self._state))}
         arrays["key"] = self._key.copy()
         arrays["code"] = np.fromiter(self._code.values(), np.int64)
         arrays["free"] = np.array(self._free, np.int64)
@@ -184,22 +191,24 @@ class Cache:
     def restore(self, snapshot: Snapshot) -> None:
         """Go back, or on, to a snapshot of a cache of the same policy, capacity and options.
 
+        The network may be another one for the same features: it then takes over what the snapshot holds.
+
         Raises:
             ConfigError: the snapshot is of another cache.
         """
         arrays, made = snapshot.arrays, (self.policy, self.capacity.limit, self.capacity.unit)
         state = self._started(arrays["key"].size)
-        stored = [arrays.get(f"state_{i}") for i in range(len(leaves(state)))]
+        stored = [arrays.get(f"state_{i}") for i in range(len(changing(state)))]
         fits = [
             old is not None and (old.shape, old.dtype) == (new.shape, new.dtype)
-            for old, new in zip(stored, leaves(state), strict=True)
+            for old, new in zip(stored, changing(state), strict=True)
         ]
         if (snapshot.policy, snapshot.limit, snapshot.unit) != made or not all(fits):
             raise ConfigError(
                 f"the snapshot is of a cache {snapshot.policy} of {snapshot.limit} {snapshot.unit}, "
                 f"not {self.policy} of {self.capacity.limit} {self.capacity.unit} with the same options"
             )
-        for old, new in zip(stored, leaves(state), strict=True):
+        for old, new in zip(stored, changing(state), strict=True):
             new[...] = old
         self._state, self._key = state, arrays["key"].copy()
         self._code = {int(self._key[code]): int(code) for code in arrays["code"]}
@@ -212,12 +221,12 @@ class Cache:
             self._left += self._key[ledger.left[: ledger.left_size[0]]].tolist()
             ledger.left_size[0] = 0
 
-    def _fill(self, key: int, time_s: float, known: dict[str, Any]) -> None:
+    def _fill(self, key: int, time_s: float, known: dict[str, Any], size_bytes: int) -> None:
         row = self._request
         row.key[0], row.name[0], row.time_s[0] = self._code_of(key), key, time_s
         row.lifetime_s[0] = known.get("lifetime_s", self._lifetime_s)
-        row.size_bytes[0] = known.get("size_bytes", 1)
-        row.charge[0] = row.size_bytes[0] if self.capacity.unit == "bytes" else 1
+        row.size_bytes[0] = known.get("size_bytes", size_bytes)
+        row.charge[0] = max(1, row.size_bytes[0]) if self.capacity.unit == "bytes" else 1
         row.load_time_ms[0] = known.get("load_time_ms", NAN)
         row.endpoint[0] = known.get("endpoint", 0)
         row.columns[0] = known.get("columns", NAN)

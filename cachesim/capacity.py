@@ -35,7 +35,7 @@ class Capacity:
         Args:
             trace: the requests whose distinct keys `fraction` refers to.
             size: objects, >= 1.
-            bytes_: bytes, >= 1.
+            bytes_: bytes, >= 1 and room for the smallest object at least.
             fraction: share of the distinct keys, in (0, 1]; rounded to the nearest number of objects, at least 1.
                 0.01 when nothing is given.
 
@@ -47,6 +47,9 @@ class Capacity:
         if size is not None:
             return cls(size, "objects")
         if bytes_ is not None:
+            smallest = int(trace.size_bytes.min(initial=np.iinfo(np.int64).max))
+            if 1 <= bytes_ < smallest and len(trace):
+                raise ConfigError(f"no object fits into a cache of {bytes_} bytes: the smallest takes {smallest}")
             return cls(bytes_, "bytes")
         fraction = DEFAULT_FRACTION if fraction is None else fraction
         if not 0 < fraction <= 1:

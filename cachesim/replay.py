@@ -19,6 +19,7 @@ from cachesim.policies import (
     fifo,
     gdsf,
     hyperbolic,
+    learned,
     lfu,
     lfu_aging,
     lhd,
@@ -70,6 +71,9 @@ POLICIES: dict[str, ModuleType] = {
     "belady": belady,
     "min-bypass": min_bypass,
 }
+LEARNED: dict[str, ModuleType] = {"learned": learned}
+"""Policies that need a trained network in the options of `start`."""
+
 BASELINES = (
     "lru",
     "fifo",
@@ -174,45 +178,72 @@ def replay(
 
     Args:
         trace: n requests.
-        policy: a name in POLICIES.
+        policy: a name in POLICIES or LEARNED.
         capacity: what the cache holds.
         ttl_s: time to live of a copy in seconds, >= 0, for all or of what each request stores, shape (n,); 0 = not
             stored. None = for ever, or `DEFAULT_TTL_S` with a policy of TTL_POLICIES.
         seed: of the policies that draw at random.
         marks: positions in [0, n] between which the outcome can say what the cache did.
-        options: of the policy's `start`, where they are not to be the usual ones.
+        options: of the policy's `start`, where they are not to be the usual ones; LEARNED need some.
 
     Raises:
-        ConfigError: there is no such policy, or a time to live is below 0 or not a number.
+        ConfigError: there is no such policy, it lacks an option, or a time to live is below 0 or not a number.
     """
     state = begin(trace, policy, capacity, seed, **options)
     hit = np.zeros(len(trace), np.bool_)
     stops = np.unique(np.array([0, *marks, len(trace)], np.int64))
     counts = np.zeros((stops.size, state.ledger.counts.size), np.int64)
     for span, requests in chunks(trace, capacity, lifetime_s(policy, ttl_s), stops.tolist()):
-        POLICIES[policy].replay(state, requests, hit[span])
+        kernels_of(policy).replay(state, requests, hit[span])
         counts[np.searchsorted(stops, span.stop) :] = state.ledger.counts
     return Outcome(hit, stops, counts, capacity.limit)
 
 
 def begin(trace: Trace, policy: str, capacity: Capacity, seed: int = 0, **options: Any) -> Any:
-    """Return the state of an empty cache before the first request of `trace`, for the kernels of `POLICIES[policy]`.
+    """Return the state of an empty cache before the first request of `trace`, for the kernels of `policy`.
+
+    Raises:
+        ConfigError: there is no such policy, or it lacks an option.
+    """
+    kernels = kernels_of(policy)
+    if policy in BOUNDS:
+        options["next_request"] = next_request(trace.key, trace.n_keys)
+    if policy in RANDOM or policy in LEARNED:
+        options["seed"] = seed
+    if policy in LEARNED:
+        options = {"n_endpoints": len(trace.endpoint_names), **options}
+        require_columns(trace, options)
+    return kernels.start(trace.n_keys, capacity.limit, **options)
+
+
+def kernels_of(policy: str) -> ModuleType:
+    """Return the module of a policy.
 
     Raises:
         ConfigError: there is no such policy.
     """
     require_policy(policy)
-    if policy in BOUNDS:
-        options["next_request"] = next_request(trace.key, trace.n_keys)
-    if policy in RANDOM:
-        options["seed"] = seed
-    return POLICIES[policy].start(trace.n_keys, capacity.limit, **options)
+    return LEARNED[policy] if policy in LEARNED else POLICIES[policy]
 
 
 def require_policy(policy: str) -> None:
     """Raise ConfigError unless there is such a policy."""
-    if policy not in POLICIES:
-        raise ConfigError(f"unknown policy {policy}; known: {', '.join(sorted(POLICIES))}")
+    if policy not in POLICIES and policy not in LEARNED:
+        raise ConfigError(f"unknown policy {policy}; known: {', '.join(sorted([*POLICIES, *LEARNED]))}")
+
+
+def columns_read(options: dict[str, Any]) -> int:
+    """Return how many feature columns a policy with these options reads: one fewer than the values in `missing`."""
+    return max(0, np.size(options.get("missing", 0)) - 1)
+
+
+def require_columns(trace: Trace, options: dict[str, Any]) -> None:
+    """Raise ConfigError unless the trace has as many feature columns as a policy with these options reads."""
+    if trace.columns.shape[1] != columns_read(options):
+        raise ConfigError(
+            f"the trace has {trace.columns.shape[1]} feature columns, the policy reads {columns_read(options)}: "
+            "give those that it was trained with"
+        )
 
 
 def require_causal(policy: str) -> None:

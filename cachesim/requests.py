@@ -23,7 +23,7 @@ class Requests(NamedTuple):
         time_s: float64 (n,), never falling.
         lifetime_s: float64 (n,), how long a copy that is stored at this request may be served; inf = for ever, 0 = it
             must not be stored.
-        size_bytes: int64 (n,), >= 1.
+        size_bytes: int64 (n,), >= 1; 0 where a request does not say: for `access` only.
         load_time_ms: float32 (n,), NaN where unknown.
         endpoint: int32 (n,).
         columns: float32 (n, m), NaN where missing.

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
 from cachesim.heap import Heap, empty_heap, pop, put, take
-from cachesim.oracle import NEVER
 from cachesim.policies.ledger import (
     NOW,
     Ledger,
@@ -45,10 +44,8 @@ def start(n_keys: int, limit: int, next_request: NDArray[np.int64]) -> State:
 
 @kernel
 def _following(state: State) -> int:
-    """Return when the object of the current request comes next; among those that never do, the latest comes first."""
-    now = state.ledger.counts[NOW]
-    following = state.next_request[now]
-    return int(following - now if following == NEVER else following)
+    """Return when the object of the current request comes next."""
+    return int(state.next_request[state.ledger.counts[NOW]])
 
 
 @kernel

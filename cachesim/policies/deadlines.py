@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
+from cachesim.heap import Heap, empty_heap, put, take, top
 from cachesim.policies.ledger import (
     EXPIRIES,
     Ledger,
@@ -18,19 +19,18 @@ from cachesim.policies.ledger import (
     residents,
 )
 from cachesim.requests import Requests
-from cachesim.stable_heap import StableHeap, empty_stable_heap, put, take, top
 
 
 class State(NamedTuple):
     """The ledger, and the residents by the time in seconds when they expire."""
 
     ledger: Ledger
-    expiry: StableHeap
+    expiry: Heap
 
 
 def start(n_keys: int, limit: int) -> State:
     """Return an empty cache."""
-    return State(empty_ledger(n_keys, limit), empty_stable_heap(n_keys, np.float64))
+    return State(empty_ledger(n_keys, limit), empty_heap(n_keys, np.float64))
 
 
 @kernel

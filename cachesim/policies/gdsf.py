@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
+from cachesim.heap import Heap, empty_heap, put, take, top
 from cachesim.policies.ledger import (
     REJECTIONS,
     Ledger,
@@ -30,7 +31,6 @@ from cachesim.policies.ledger import (
     residents,
 )
 from cachesim.requests import Requests
-from cachesim.stable_heap import StableHeap, empty_stable_heap, put, take, top
 
 AGE, KNOWN_SUM_MS, KNOWN = range(3)  # indices of State.numbers
 
@@ -47,7 +47,7 @@ class State(NamedTuple):
     """
 
     ledger: Ledger
-    ranking: StableHeap
+    ranking: Heap
     frequency: NDArray[np.int64]
     cost: NDArray[np.float64]
     numbers: NDArray[np.float64]
@@ -56,7 +56,7 @@ class State(NamedTuple):
 def start(n_keys: int, limit: int) -> State:
     """Return an empty cache."""
     frequency, cost = np.zeros(n_keys, np.int64), np.zeros(n_keys)
-    return State(empty_ledger(n_keys, limit), empty_stable_heap(n_keys, np.float64), frequency, cost, np.zeros(3))
+    return State(empty_ledger(n_keys, limit), empty_heap(n_keys, np.float64), frequency, cost, np.zeros(3))
 
 
 @kernel

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from cachesim.compiled import kernel
 from cachesim.heap import Heap, empty_heap, pop, put, take
 from cachesim.policies.ledger import (
-    NOW,
     Ledger,
     admissible,
     book_admission,
@@ -26,11 +25,9 @@ from cachesim.policies.ledger import (
 )
 from cachesim.requests import Requests
 
-ONE_REQUEST = 1 << 40  # a priority holds the count in its high bits, the index of the last request in its low ones
-
 
 class State(NamedTuple):
-    """The ledger, and the residents by number and time of their requests."""
+    """The ledger, and the residents by number of requests."""
 
     ledger: Ledger
     frequency: Heap
@@ -49,8 +46,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
         remove(state, key)
     if not hits(state.ledger, key):
         return False
-    earlier = state.frequency.priority[key] // ONE_REQUEST
-    put(state.frequency, key, (earlier + 1) * ONE_REQUEST + state.ledger.counts[NOW])
+    put(state.frequency, key, state.frequency.priority[key] + 1)
     return True
 
 
@@ -61,7 +57,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
         return False
     while is_full(state.ledger, requests.charge[i]):
         book_eviction(state.ledger, pop(state.frequency))
-    put(state.frequency, requests.key[i], ONE_REQUEST + state.ledger.counts[NOW])
+    put(state.frequency, requests.key[i], 1)
     book_admission(state.ledger, requests, i)
     return True
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
+from cachesim.heap import Heap, empty_heap, put, take, top
 from cachesim.policies.ledger import (
     Ledger,
     admissible,
@@ -27,7 +28,6 @@ from cachesim.policies.ledger import (
     residents,
 )
 from cachesim.requests import Requests
-from cachesim.stable_heap import StableHeap, empty_stable_heap, put, take, top
 
 
 class State(NamedTuple):
@@ -41,7 +41,7 @@ class State(NamedTuple):
     """
 
     ledger: Ledger
-    worth: StableHeap
+    worth: Heap
     frequency: NDArray[np.int64]
     age: NDArray[np.int64]
 
@@ -50,7 +50,7 @@ def start(n_keys: int, limit: int) -> State:
     """Return an empty cache."""
     return State(
         ledger=empty_ledger(n_keys, limit),
-        worth=empty_stable_heap(n_keys),
+        worth=empty_heap(n_keys),
         frequency=np.zeros(n_keys, np.int64),
         age=np.zeros(1, np.int64),
     )

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
+from cachesim.heap import put
 from cachesim.policies.deadlines import State, admit, expire_until, knows, remove, start
 from cachesim.policies.ledger import MORTAL, hits, outlived
 from cachesim.requests import Requests
-from cachesim.stable_heap import put
 
 __all__ = ["State", "access", "admit", "knows", "remove", "replay", "start"]
 

@@ -8,18 +8,29 @@ import numpy as np
 import pytest
 
 from cachesim import cache as cache_module
-from cachesim.cache import Cache, Snapshot
+from cachesim.cache import Cache as AnyCache
+from cachesim.cache import Snapshot
 from cachesim.capacity import Capacity
-from cachesim.replay import BOUNDS, POLICIES, replay
+from cachesim.replay import BOUNDS, LEARNED, POLICIES, Outcome
+from cachesim.replay import replay as replay_with
 from cachesim.synthetic import energy_trace
 from schemas.errors import ConfigError
 from schemas.trace import Trace
+from tests.models.nets import OPTIONS
 
-CAUSAL = [policy for policy in POLICIES if policy not in BOUNDS]
+CAUSAL = [*(policy for policy in POLICIES if policy not in BOUNDS), *LEARNED]
 CAPACITIES = [Capacity(40, "objects"), Capacity(300_000, "bytes")]
 every_policy = pytest.mark.parametrize("policy", CAUSAL)
 every_capacity = pytest.mark.parametrize("capacity", CAPACITIES, ids=lambda c: f"{c.limit}-{c.unit}")
 MIX = 0x9E3779B97F4A7C15
+
+
+def Cache(policy: str, capacity: Capacity, ttl_s: float | None = None) -> AnyCache:  # noqa: N802
+    return AnyCache(policy, capacity, ttl_s, **OPTIONS.get(policy, {}))
+
+
+def replay(trace: Trace, policy: str, capacity: Capacity, **lives: float) -> Outcome:
+    return replay_with(trace, policy, capacity, **lives, **OPTIONS.get(policy, {}))
 
 
 @pytest.fixture(autouse=True)
@@ -39,12 +50,12 @@ def name_of(key: int, policy: str = "") -> int:
     return key if policy == "w-tinylfu" else (key * MIX + 1) % 2**64 - 2**63
 
 
-def serve(cache: Cache, trace: Trace, span: range) -> tuple[list[bool], list[list[int]]]:
+def serve(cache: AnyCache, trace: Trace, span: range) -> tuple[list[bool], list[list[int]]]:
     """Return which requests hit and whom each made leave."""
     hits, evicted = [], []
     for i in span:
         key, time_s = name_of(int(trace.key[i]), cache.policy), float(trace.timestamp_s[i])
-        known = {"size_bytes": int(trace.size_bytes[i]), "load_time_ms": float(trace.load_time_ms[i])}
+        known = {name: getattr(trace, name)[i] for name in ("size_bytes", "load_time_ms", "endpoint")}
         hits.append(cache.access(key, time_s, **known))
         evicted.append([] if hits[-1] else cache.admit(key, time_s, **known).left)
     return hits, evicted
@@ -205,7 +216,7 @@ def test_an_object_that_cannot_be_stored_is_refused_and_changes_nothing(known: d
     [Cache("lru", Capacity(41, "objects")), Cache("fifo", CAPACITIES[0]), Cache("lru", Capacity(40, "bytes"))],
     ids=["size", "policy", "unit"],
 )
-def test_a_snapshot_of_another_cache_is_refused_and_changes_nothing(other: Cache, make_trace: Callable) -> None:
+def test_a_snapshot_of_another_cache_is_refused_and_changes_nothing(other: AnyCache, make_trace: Callable) -> None:
     cache = Cache("lru", CAPACITIES[0])
     cache.admit(7)
     with pytest.raises(ConfigError, match="the snapshot is of a cache lru of 40 objects"):

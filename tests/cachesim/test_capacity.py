@@ -28,6 +28,14 @@ def test_objects_and_bytes_are_taken_as_given(make_trace: Callable[..., Trace]) 
     trace = make_trace([0])
     assert Capacity.resolve(trace, size=7) == Capacity(7, "objects")
     assert Capacity.resolve(trace, bytes_=7) == Capacity(7, "bytes")
+    assert Capacity.resolve(make_trace([]), bytes_=7) == Capacity(7, "bytes")
+
+
+def test_a_cache_that_no_object_fits_into_is_refused(make_trace: Callable[..., Trace]) -> None:
+    trace = make_trace([0, 1, 0], [50, 90, 50])
+    assert Capacity.resolve(trace, bytes_=50).limit == 50
+    with pytest.raises(ConfigError, match="no object fits into a cache of 49 bytes: the smallest takes 50"):
+        Capacity.resolve(trace, bytes_=49)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""The stable heap gives what sorting by priority and turn gives."""
+"""The heap gives what sorting by priority and turn gives."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachesim.stable_heap import empty_stable_heap, put, take, top
+from cachesim.heap import empty_heap, put, take, top
 
 KEYS = 12
 operations = st.lists(st.tuples(st.integers(0, KEYS - 1), st.sampled_from([None, 0, 1, 2, 3, float("inf")])))
@@ -17,7 +17,7 @@ def test_the_smallest_priority_is_on_top_and_among_equals_the_one_set_first(
     priority: type[np.int64] | type[np.float64], operations: list[tuple[int, float | None]]
 ) -> None:
     """None takes the object out."""
-    heap, expected = empty_stable_heap(KEYS, priority), dict[int, float]()
+    heap, expected = empty_heap(KEYS, priority), dict[int, float]()
     for key, value in operations:
         present = expected.pop(key, None) is not None
         if value is not None:
