@@ -23,12 +23,14 @@ option = $(if $(value $1),$(call flag,$1)=$(call quoted,$1))
 given = $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $v)),$v))
 unknown = $(filter-out $(OPTIONS) $(SETTINGS),$(given))
 
-.PHONY: help setup train test check constraints
+.PHONY: help setup train test check bench clean constraints
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make train [ALGORITHM=ppo SOURCE=access.log CACHE_FRACTION=0.01 ...]   learn, judge, export and register a policy'
 	@echo 'make test    run all tests          make check   format, lint, types, import contracts'
+	@echo 'make bench   all benchmarks, into benchmarks/RESULTS.md; needs the shared traces (ERS_TRACES_DIR)'
+	@echo 'make clean   remove compiled kernels and caches of tools'
 	@echo 'make setup   only install           make constraints   pin all packages anew'
 
 setup: $(STAMP)
@@ -45,6 +47,13 @@ check: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench: $(STAMP)
+	@$(BIN)/python -m benchmarks
+
+clean:
+	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The stamp comes last, and `incomplete` first: an installation that was cut off is begun anew.
 $(STAMP): $(REQUIREMENTS) constraints.txt

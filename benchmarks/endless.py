@@ -40,7 +40,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _row(trace: Any, policy: str, capacity: Capacity, requests: int) -> dict[str, Any]:
-    cache, served, hits, resident, started = Cache(policy, capacity), 0, 0, [], time.perf_counter()
+    cache, served, hits, started = Cache(policy, capacity), 0, 0, time.perf_counter()
+    resident: list[int] = []
     for repetition in range(-(-requests // len(trace))):
         part = dataclasses.replace(
             trace, key=trace.key + repetition * trace.n_keys, n_keys=(repetition + 1) * trace.n_keys

@@ -1,0 +1,90 @@
+"""What a sample of the keys gets wrong: LRU curves by SHARDS, and replays of scaled-down traces.
+
+    python -m benchmarks.sampling [--json] [--salts 8]
+
+Errors are absolute, in hit ratio, against the whole trace: the mean over so many samples, and the worst of them.
+"""
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from benchmarks.command import main, progress
+from benchmarks.traces import shared_trace
+from cachesim.capacity import Capacity
+from cachesim.curves import lru_curve
+from cachesim.keysample import adjusted_hit_ratio, sample_keys, scaled
+from cachesim.replay import replay
+from cachesim.shards import mean_absolute_error, sampled_lru_curve
+from schemas.trace import Trace
+
+CURVE_TRACES, MAX_KEYS, GRID = ("orm_busy", "w106_block", "web12"), (1_000, 4_000, 16_000), 100
+SCALED_TRACES, RATES, FRACTIONS, POLICIES = (
+    ("orm_busy", "w106_block"),
+    (1 / 2, 1 / 4, 1 / 8, 1 / 16),
+    (0.01, 0.1),
+    ("lru", "s3-fifo"),
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what can be chosen."""
+    parser.add_argument("--salts", type=int, default=8, help="samples of each kind")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the errors of sampled curves, and of scaled-down traces."""
+    curves = [_curve_error(name, keys, options.salts) for name in CURVE_TRACES for keys in MAX_KEYS]
+    scaled_down = [
+        _scaled_error(shared_trace(name), name, policy, fraction, rate, options.salts)
+        for name in SCALED_TRACES
+        for policy in POLICIES
+        for fraction in FRACTIONS
+        for rate in RATES
+    ]
+    return {"salts": options.salts, "curves": curves, "scaled_down": scaled_down}
+
+
+def _curve_error(name: str, max_keys: int, salts: int) -> dict[str, Any]:
+    """Over evenly spaced capacities up to all keys, as in the paper."""
+    progress(f"curve of {name}, {max_keys} keys")
+    trace = shared_trace(name)
+    exact, grid = lru_curve(trace), np.linspace(1, trace.distinct_keys, GRID).astype(np.int64)
+    errors = [
+        mean_absolute_error(sampled_lru_curve(trace, max_keys=max_keys, salt=salt), exact, grid)
+        for salt in range(salts)
+    ]
+    return {"trace": name, "max_keys": max_keys, **_summary(errors)}
+
+
+def _scaled_error(trace: Trace, name: str, policy: str, fraction: float, rate: float, salts: int) -> dict[str, Any]:
+    progress(f"{policy} on 1/{1 / rate:g} of {name}")
+    capacity = Capacity.resolve(trace, fraction=fraction)
+    whole, errors, raw_errors = float(replay(trace, policy, capacity).hit.mean()), [], []
+    for salt in range(salts):
+        hit = replay(sample_keys(trace, rate, salt), policy, scaled(capacity, rate)).hit
+        adjusted = adjusted_hit_ratio(int((~hit).sum()), rate, len(trace)) or 0.0
+        errors.append(abs(adjusted - whole))
+        raw_errors.append(abs(float(hit.mean()) - whole))
+    row = {"trace": name, "policy": policy, "capacity": capacity.limit, "rate": rate, "whole": round(whole, 6)}
+    return {**row, **_summary(errors), "mean_error_unadjusted": round(float(np.mean(raw_errors)), 4)}
+
+
+def _summary(errors: list[float]) -> dict[str, float]:
+    return {"mean_error": round(float(np.mean(errors)), 4), "worst_error": round(max(errors), 4)}
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return the result as two Markdown tables."""
+    return "\n\n".join(_table(result[name]) for name in ("curves", "scaled_down"))
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    names = list(rows[0])
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    return "\n".join([*lines, *(f"| {' | '.join(str(row[name]) for name in names)} |" for row in rows)])
+
+
+if __name__ == "__main__":
+    main(__doc__, add_options, measure, table)
