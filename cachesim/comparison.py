@@ -9,7 +9,7 @@ import numpy as np
 from cachesim.capacity import Capacity
 from cachesim.keysample import adjusted_hit_ratio, scaled
 from cachesim.metrics import score
-from cachesim.replay import replay, require_policy
+from cachesim.replay import LEARNED, replay, require_policy
 from schemas.errors import ConfigError
 from schemas.trace import IntArray, Trace
 
@@ -52,6 +52,14 @@ def capacity_ladder(footprint: int, points: int) -> IntArray:
     return np.unique(np.geomspace(max(1, SMALLEST_SHARE * footprint), footprint, points).round().astype(np.int64))
 
 
+def require_comparable(policies: Sequence[str]) -> None:
+    """Raise ConfigError unless there are such policies and they need no trained network."""
+    for policy in policies:
+        require_policy(policy)
+        if policy in LEARNED:
+            raise ConfigError(f"policy {policy} needs a trained network: `train` compares it with the others")
+
+
 def compare(
     trace: Trace,
     policies: Sequence[str],
@@ -85,8 +93,7 @@ def compare(
     Raises:
         ConfigError: there is no such policy, a capacity is below 1, or no load time is known.
     """
-    for policy in policies:
-        require_policy(policy)
+    require_comparable(policies)
     judged = slice(int(warm_up * len(trace)), len(trace))
     miss_ratios: dict[str, list[float]] = {policy: [] for policy in policies}
     for capacity in capacities:

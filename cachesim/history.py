@@ -79,7 +79,9 @@ def missing_values(span: Trace) -> Float32Array:
     return np.array([values.mean(dtype=np.float64) if values.size else 0.0 for values in known], np.float32)
 
 
-def request_history(trace: Trace, training: int, capacity_objects: float, history_keys: int) -> Float32Array:
+def request_history(
+    trace: Trace, training: int, capacity_objects: float, history_keys: int, stride: float = 1.0
+) -> Float32Array:
     """Return the history row of each request: what is known of its object just after it, from the past alone.
 
     Args:
@@ -87,6 +89,7 @@ def request_history(trace: Trace, training: int, capacity_objects: float, histor
         training: length of the training span, whose means stand in for missing load times and column values.
         capacity_objects: cache capacity in objects, the unit of the half-lives.
         history_keys: how many keys are remembered, >= 1.
+        stride: how many requests one of these stands for, >= 1: gaps and half-lives are told in those.
 
     Returns:
         float32 (n, HISTORY_WIDTH + m): gaps 1 to 4, decayed counts, size, load time, endpoint averages, the m columns.
@@ -95,14 +98,15 @@ def request_history(trace: Trace, training: int, capacity_objects: float, histor
     history = empty_history(trace.n_keys, len(trace.endpoint_names), capacity_objects, history_keys, missing)
     rows = np.empty((len(trace), HISTORY_WIDTH + len(trace.column_names)), np.float32)
     columns = np.ascontiguousarray(trace.columns)
-    _remember_all(history, trace.key, trace.endpoint, trace.size_bytes, trace.load_time_ms, columns, rows)
+    _remember_all(history, trace.key, trace.endpoint, trace.size_bytes, trace.load_time_ms, columns, stride, rows)
     return rows
 
 
 @kernel
-def _remember_all(history, keys, endpoints, sizes_bytes, load_times_ms, columns, rows):  # type: ignore[no-untyped-def]
+def _remember_all(history, keys, endpoints, sizes_bytes, load_times_ms, columns, stride, rows):  # type: ignore[no-untyped-def]
     for t in range(keys.size):
-        remember(history, t, keys[t], endpoints[t], sizes_bytes[t], load_times_ms[t], columns[t], rows[t])
+        moment = int(stride * t)
+        remember(history, moment, keys[t], endpoints[t], sizes_bytes[t], load_times_ms[t], columns[t], rows[t])
 
 
 @kernel

@@ -101,7 +101,7 @@ def _present(caches, b, stream, oracle, candidates, worths, normaliser, rows):  
     sample(caches, b, candidates)
     _judge(caches, b, stream, oracle, candidates, worths)
     row = stream.history[caches.position[b]]
-    observe_candidates(caches, b, row, stream.half_lives, candidates, normaliser, rows)
+    observe_candidates(caches, b, row, stream.half_lives, stream.stride, candidates, normaliser, rows)
 
 
 @kernel

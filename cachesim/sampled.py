@@ -43,6 +43,7 @@ class Stream(NamedTuple):
         history: float32 (n, h), see `history.request_history`.
         half_lives: float64 (4,), of the decayed counts, in requests.
         limit: capacity, in the unit of `charge`.
+        stride: how many requests of all keys one of these stands for, >= 1: ages are told in those.
     """
 
     key: IntArray
@@ -50,6 +51,7 @@ class Stream(NamedTuple):
     history: Float32Array
     half_lives: FloatArray
     limit: int
+    stride: float
 
 
 class Caches(NamedTuple):
@@ -74,18 +76,27 @@ def remembered_keys(capacity_objects: float, history_multiple: int = HISTORY_MUL
     return int(np.ceil((1 + history_multiple) * capacity_objects))
 
 
-def build_stream(trace: Trace, capacity: Capacity, training: int, history_multiple: int = HISTORY_MULTIPLE) -> Stream:
+def build_stream(
+    trace: Trace,
+    capacity: Capacity,
+    training: int,
+    history_multiple: int = HISTORY_MULTIPLE,
+    key_sample: float = 1.0,
+) -> Stream:
     """Prepare a trace for sampled eviction.
 
     Args:
-        trace: the requests.
-        capacity: of the cache.
+        trace: the requests, of all keys or of a sample of them.
+        capacity: of the cache that they are sent through.
         training: length of the training span: means that stand in for missing values come from it alone.
         history_multiple: keys remembered, in capacities of objects, residents not counted; >= 1.
+        key_sample: the share of the keys that the trace holds, in (0, 1]; the capacity is scaled by it. Ages, gaps and
+            half-lives are those of the whole, so that what is learned from a sample serves the whole.
     """
-    objects = capacity.mean_objects(trace[:training])
-    history = request_history(trace, training, objects, remembered_keys(objects, history_multiple))
-    return Stream(trace.key, capacity.charges(trace), history, half_lives(objects), capacity.limit)
+    objects, stride = capacity.mean_objects(trace[:training]), 1 / key_sample
+    remembered = remembered_keys(objects, history_multiple)
+    history = request_history(trace, training, objects * stride, remembered, stride)
+    return Stream(trace.key, capacity.charges(trace), history, half_lives(objects * stride), capacity.limit, stride)
 
 
 def create_caches(stream: Stream, n_keys: int, batch: int, seed: int) -> Caches:
@@ -230,10 +241,10 @@ def sample(caches, b, candidates):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def observe_candidates(caches, b, row, half_lives, candidates, normaliser, out):  # type: ignore[no-untyped-def]
+def observe_candidates(caches, b, row, half_lives, stride, candidates, normaliser, out):  # type: ignore[no-untyped-def]
     """Write the features of the candidates of cache b, transformed by `normaliser`, to `out` (k, >= f).
 
-    `row` is the history row of the incoming object, `half_lives` those of the decayed counts.
+    `row` is the history row of the incoming object, `half_lives` and `stride` are those of the stream.
     """
     t = caches.position[b]
     hit_ratio = caches.hit_ratio[b]
@@ -242,16 +253,16 @@ def observe_candidates(caches, b, row, half_lives, candidates, normaliser, out):
         if slot == INCOMING:
             observe(row, 0, 0, hit_ratio, half_lives, out[j])
         else:
-            age, held = t - caches.last[b, slot], t - caches.admitted[b, slot]
+            age, held = stride * (t - caches.last[b, slot]), stride * (t - caches.admitted[b, slot])
             observe(caches.history[b, slot], age, held, hit_ratio, half_lives, out[j])
         transform(out[j], normaliser)
 
 
 @kernel
-def choose(caches, b, row, half_lives, scorer, work):  # type: ignore[no-untyped-def]
+def choose(caches, b, row, half_lives, stride, scorer, work):  # type: ignore[no-untyped-def]
     """Return the slot of the candidate that the scorer drops, or INCOMING; `row` is that of the incoming object."""
     sample(caches, b, work.candidates)
-    observe_candidates(caches, b, row, half_lives, work.candidates, scorer.normaliser, work.rows)
+    observe_candidates(caches, b, row, half_lives, stride, work.candidates, scorer.normaliser, work.rows)
     score(scorer, work.rows, work.hidden, work.scores)
     return work.candidates[np.argmax(work.scores)]
 
@@ -266,4 +277,4 @@ def replay_until(caches, b, stream, end, scorer, n_candidates, hit):  # type: ig
 def _replay_until(caches, b, stream, end, scorer, work, hit):  # type: ignore[no-untyped-def]
     while advance(caches, b, stream, end, hit):
         row = stream.history[caches.position[b]]
-        resolve(caches, b, stream, choose(caches, b, row, stream.half_lives, scorer, work))
+        resolve(caches, b, stream, choose(caches, b, row, stream.half_lives, stream.stride, scorer, work))

@@ -3,9 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from cachesim.comparison import capacity_ladder, compare, footprint
+from cachesim.comparison import capacity_ladder, compare, footprint, require_comparable
 from cachesim.compiled import nothing_is_cached
-from cachesim.replay import require_policy
 from flows.reading import StepClock, read_sample
 from flows.runtime import config_flow, io_task, progress, say
 from infra.database import open_database
@@ -18,8 +17,7 @@ from tasks.curves import write_curves
 @config_flow(CurveConfig)
 def curve(config: CurveConfig) -> dict[str, Any]:
     """Replay recorded requests with each policy at each capacity, and draw the miss ratios."""
-    for policy in config.policies:
-        require_policy(policy)
+    require_comparable(config.policies)
     settings, clock = load_settings(), StepClock()
     engine = open_database(settings)
     try:

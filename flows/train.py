@@ -143,7 +143,8 @@ def _result(problem: CacheProblem, config: TrainConfig, outcome: Outcome, clock:
             "fingerprint": problem.trace.sha256,
             "training_requests": problem.training,
         },
-        "cache": {problem.capacity.unit: problem.capacity.limit},
+        "cache": {problem.served_capacity.unit: problem.served_capacity.limit},
+        "key_sample": config.key_sample,
         **outcome.evaluation,
         "seconds": clock.seconds,
     }
@@ -159,8 +160,12 @@ def _heading(result: dict[str, Any]) -> str:
     held_out = data["requests"] - data["training_requests"]
     return (
         f"Scores on the last {held_out:,} of {data['requests']:,} requests ({data['distinct_keys']:,} distinct keys), "
-        f"cache of {limit:,} {unit}:"
+        f"cache of {limit:,} {unit}{_sample(result)}:"
     )
+
+
+def _sample(result: dict[str, Any]) -> str:
+    return "" if result["key_sample"] == 1 else f", scaled down to {result['key_sample']:g} of the keys"
 
 
 def _table(result: dict[str, Any]) -> list[str]:

@@ -29,19 +29,20 @@ def describe(
     problem: CacheProblem, trained: TrainedPolicy, evaluation: Evaluation, config: TrainConfig
 ) -> bundle.PolicyDescription:
     """Return the description of a trained and judged policy, for `metadata.json`."""
-    objects = problem.capacity.mean_objects(problem.span)
+    served, objects = problem.served_capacity, problem.served_capacity.mean_objects(problem.span)
     return bundle.PolicyDescription(
         decision=config.decision,
         algorithm=config.algorithm,
         features=tuple(_feature(feature) for feature in problem.features),
         candidates=bundle.Candidates(training=TRAINING_CANDIDATES, use=SERVING_CANDIDATES),
         action=ACTION,
-        capacity=bundle.Capacity(limit=problem.capacity.limit, unit=problem.capacity.unit, objects=objects),
+        capacity=bundle.Capacity(limit=served.limit, unit=served.unit, objects=objects),
         history_keys=remembered_keys(objects, config.history_multiple),
         objective=config.cache_weights,
         data=bundle.DataSummary(
             fingerprint=problem.trace.sha256,
             distinct_keys=problem.trace.distinct_keys,
+            key_sample=config.key_sample,
             training=_span(problem.span),
             **dict(_span(problem.trace)),
         ),

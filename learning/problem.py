@@ -5,6 +5,7 @@ from functools import cached_property
 
 from cachesim.capacity import Capacity
 from cachesim.features import Feature, feature_table
+from cachesim.keysample import scaled
 from cachesim.objective import request_values
 from cachesim.sampled import Stream, build_stream
 from schemas.config import TrainConfig
@@ -20,7 +21,8 @@ class CacheProblem:
     Attributes:
         trace: all requests, the held-out ones included.
         training: length of the training span; nothing is fitted to later requests.
-        capacity: of the cache.
+        capacity: of the cache that the trace is sent through: that of all keys, scaled down when these are a sample.
+        served_capacity: of the cache that the policy is to serve.
         values: float64 (n,), what a hit on each request is worth.
         stream: the trace as sampled eviction reads it.
     """
@@ -28,6 +30,7 @@ class CacheProblem:
     trace: Trace
     training: int
     capacity: Capacity
+    served_capacity: Capacity
     values: FloatArray
     stream: Stream
 
@@ -44,8 +47,8 @@ class CacheProblem:
     @cached_property
     def training_stream(self) -> Stream:
         """The stream up to the end of the training span."""
-        key, charge, history, half_lives, limit = self.stream
-        return Stream(key[: self.training], charge[: self.training], history[: self.training], half_lives, limit)
+        n, stream = self.training, self.stream
+        return stream._replace(key=stream.key[:n], charge=stream.charge[:n], history=stream.history[:n])
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -62,10 +65,16 @@ def build_problem(trace: Trace, config: TrainConfig) -> CacheProblem:
     """
     if len(trace) < MIN_REQUESTS:
         raise TraceError(f"{len(trace)} requests are too few to learn from: at least {MIN_REQUESTS:,} are needed")
-    capacity = Capacity.resolve(
-        trace, size=config.cache_size, bytes_=config.cache_bytes, fraction=config.cache_fraction
-    )
+    served, capacity = _capacities(trace, config)
     training = int((1 - config.test_fraction) * len(trace))
     values = request_values(trace, training, config.cache_weights)
-    stream = build_stream(trace, capacity, training, config.history_multiple)
-    return CacheProblem(trace, training, capacity, values, stream)
+    stream = build_stream(trace, capacity, training, config.history_multiple, config.key_sample)
+    return CacheProblem(trace, training, capacity, served, values, stream)
+
+
+def _capacities(trace: Trace, config: TrainConfig) -> tuple[Capacity, Capacity]:
+    """Return the capacity to serve and that for the sample of the keys: a fraction refers to the keys of the sample."""
+    given = Capacity.resolve(trace, size=config.cache_size, bytes_=config.cache_bytes, fraction=config.cache_fraction)
+    if config.cache_size is None and config.cache_bytes is None:
+        return Capacity(round(given.limit / config.key_sample), given.unit), given
+    return given, scaled(given, config.key_sample)

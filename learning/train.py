@@ -125,7 +125,7 @@ def _decisions(problem: CacheProblem, seed: int, on_metric: OnMetric) -> Decisio
     )
     on_metric("training_hit_ratio", decisions.resync(oldest_first(decisions.n_features)), 0)
     rows = _random_rows(decisions, np.random.default_rng(seed))
-    decisions.normaliser = fit_normaliser(rows, span.column_names, problem.capacity.mean_objects(span))
+    decisions.normaliser = fit_normaliser(rows, span.column_names, problem.served_capacity.mean_objects(span))
     return decisions
 
 

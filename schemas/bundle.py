@@ -54,6 +54,7 @@ class DataSummary(Span):
 
     fingerprint: Sha256
     distinct_keys: int = Field(ge=1)
+    key_sample: float = Field(default=1.0, gt=0, le=1, description="share of the keys that was read, chosen by hash")
     training: Span
 
 

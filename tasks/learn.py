@@ -1,6 +1,7 @@
 """The steps between the rows and the registry: learn, judge and export, with the curves kept for the record."""
 
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,8 @@ def judge(problem: CacheProblem, trained: TrainedPolicy, config: TrainConfig, tr
     evaluation = evaluate(problem, trained.scorer, config.seed)
     scores = {"policy": evaluation.policy, **evaluation.baselines, **evaluation.bounds}
     for name, score in scores.items():
-        for measure in ("hit_ratio", "byte_hit_ratio", "saved_load_time_ratio", "value_ratio"):
-            value = getattr(score, measure)
-            if value is not None:
+        for measure, value in asdict(score).items():
+            if value is not None and measure != "requests":
                 tracker.metric(f"test.{measure}.{name}", value, trained.timesteps)
     if evaluation.gap_closed is not None:
         tracker.metric("test.gap_closed", evaluation.gap_closed, trained.timesteps)
@@ -61,11 +61,11 @@ def model_row(
     database: str,
 ) -> dict[str, Any]:
     """Return what `rl_models` records of a policy, without what the registry fills in."""
-    in_objects = problem.capacity.unit == "objects"
+    in_objects = problem.served_capacity.unit == "objects"
     return {
         "device": config.device,
-        "cache_size": problem.capacity.limit if in_objects else None,
-        "cache_bytes": None if in_objects else problem.capacity.limit,
+        "cache_size": problem.served_capacity.limit if in_objects else None,
+        "cache_bytes": None if in_objects else problem.served_capacity.limit,
         "max_queries": config.max_queries,
         "table_name": cache_metrics.name,
         "timesteps": trained.timesteps,

@@ -190,7 +190,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
         note(history, caches.position[0], key, _endpoint(state, requests, i))
     _write_row(state, requests, i)
     while not enter(caches, 0, key, charge, state.row, limit):
-        slot = choose(caches, 0, state.row, history.half_lives, state.scorer, state.work)
+        slot = choose(caches, 0, state.row, history.half_lives, 1.0, state.scorer, state.work)
         if slot != INCOMING:
             book_eviction(state.ledger, caches.key[0, slot])
         if drop(caches, 0, slot):

@@ -151,6 +151,16 @@ def test_a_hit_changes_what_it_says_and_leaves_the_rest_of_the_copy() -> None:
     assert stored_row(cache, 1) == {"gap_1": 1.0, "size_bytes": 301.0, "load_time_ms": 77.0, "price": 8.0, "age": 9.0}
 
 
+def test_an_object_that_arrives_unasked_has_the_row_of_a_first_request() -> None:
+    cache = Cache("learned", Capacity(5, "objects"), **options(5.0, random_net(5.0, 0, COLUMNS)))
+    cache.admit(1, size_bytes=300)
+    assert stored_row(cache, 1)["gap_1"] == -1
+    assert cache._state.history.size[0] == 1
+    cache.access(2)
+    assert cache.access(1)
+    assert stored_row(cache, 1)["gap_1"] == 1
+
+
 def test_endpoints_that_training_did_not_know_share_their_averages_and_disturb_no_other() -> None:
     cache = Cache("learned", Capacity(5, "objects"), **options(5.0, n_endpoints=2))
     history = cache._state.history

@@ -13,7 +13,7 @@ from cachesim.features import FEATURES
 from cachesim.objective import request_values
 from cachesim.oracle import NEVER
 from cachesim.rollout import Decisions, Oracle, blind_oracle, build_oracle, oldest_first
-from cachesim.sampled import Caches, Stream, build_stream, create_caches, replay_until
+from cachesim.sampled import Caches, build_stream, create_caches, replay_until
 from cachesim.scorer import Scorer
 from cachesim.synthetic import energy_trace
 from schemas.errors import GateError
@@ -113,9 +113,7 @@ def changed_after(trace: Trace, training: int) -> Trace:
 def walk(trace: Trace, capacity: Capacity, training: int, steps: int = 60) -> list[np.ndarray]:
     span = trace[:training]
     whole = build_stream(trace, capacity, training, 8)
-    stream = Stream(
-        whole.key[:training], whole.charge[:training], whole.history[:training], whole.half_lives, whole.limit
-    )
+    stream = whole._replace(key=whole.key[:training], charge=whole.charge[:training], history=whole.history[:training])
     decisions = Decisions(stream, oracle_of(span, capacity), span.n_keys, batch=8, candidates=6, seed=3)
     seen = [np.array(decisions.resync(OLDEST_FIRST)), decisions.reset().copy()]
     for step in range(steps):

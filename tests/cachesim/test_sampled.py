@@ -355,7 +355,8 @@ class OneAtATime:
 
     def make_room_and_enter(self, key: int, charge: int) -> None:
         while not enter(self.caches, 0, key, charge, self.row, self.limit):
-            if drop(self.caches, 0, choose(self.caches, 0, self.row, self.history.half_lives, self.scorer, self.work)):
+            half_lives = self.history.half_lives
+            if drop(self.caches, 0, choose(self.caches, 0, self.row, half_lives, 1.0, self.scorer, self.work)):
                 return
 
 

@@ -118,7 +118,7 @@ def test_64_caches_in_a_batch_equal_64_single_caches(trace: Trace) -> None:
             assert advance(cache, 0, stream, decisions.oracle.end, unmarked)
             sample(cache, 0, candidates)
             row = stream.history[cache.position[0]]
-            observe_candidates(cache, 0, row, stream.half_lives, candidates, decisions.normaliser, rows)
+            observe_candidates(cache, 0, row, stream.half_lives, 1.0, candidates, decisions.normaliser, rows)
             np.testing.assert_array_equal(observations[step][b], rows)
             if step < steps:
                 resolve(cache, 0, stream, candidates[actions[step, b]])

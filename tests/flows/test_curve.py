@@ -99,6 +99,7 @@ def test_bytes_and_load_time_can_be_asked_for(home: Path, command_line: CommandL
     ("words", "told"),
     [
         (("--policies", "lru,best"), "unknown policy best; known: 2q, "),
+        (("--policies", "lru,learned"), "policy learned needs a trained network"),
         (("--points", "1"), "points: "),
         (("--key-sample", "0"), "key_sample: "),
         (("--ttl-s", "0"), "ttl_s: "),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cachesim.features import FEATURES
+from cachesim.keysample import sample_keys
 from cachesim.synthetic import energy_trace
 from learning.problem import CacheProblem, build_problem
 from schemas.config import TrainConfig
@@ -79,3 +80,28 @@ def test_too_few_requests_are_refused(trace: Trace) -> None:
 def test_a_weight_of_an_unknown_column_is_refused_with_the_nearest_names(trace: Trace) -> None:
     with pytest.raises(ConfigError, match="did you mean load_time_ms"):
         problem_of(trace, cache_weights={"load_time": 1.0})
+
+
+def test_what_is_learned_from_a_sample_of_the_keys_is_told_in_requests_and_objects_of_the_whole() -> None:
+    """Each of 1,000 keys comes every 1,000 requests: in half of the keys too, gaps and capacities are those."""
+    keys = np.tile(np.arange(1_000), 20)
+    trace = Trace(
+        key=keys,
+        timestamp_s=np.arange(keys.size, dtype=np.float64),
+        size_bytes=np.ones(keys.size, np.int64),
+        load_time_ms=np.full(keys.size, np.nan, np.float32),
+        endpoint=np.zeros(keys.size, np.int32),
+        n_keys=1_000,
+    )
+    sample = sample_keys(trace, 0.5)
+    problem = build_problem(sample, TrainConfig(cache_size=200, key_sample=0.5))
+    assert (problem.capacity.limit, problem.served_capacity.limit) == (100, 200)
+    gaps = problem.stream.history[-400:, 0]
+    assert gaps.mean() == pytest.approx(1_000, rel=0.1)
+    assert (
+        problem.stream.half_lives.tolist()
+        == build_problem(trace, TrainConfig(cache_size=200)).stream.half_lives.tolist()
+    )
+    tenth = build_problem(sample, TrainConfig(cache_fraction=0.1, key_sample=0.5))
+    assert tenth.capacity.limit == round(0.1 * sample.distinct_keys)
+    assert tenth.served_capacity.limit == 2 * tenth.capacity.limit
