@@ -27,6 +27,7 @@ LOCAL_SERVER_VARIABLES = {
     "PREFECT__SERVER_FINAL": "1",
     "PREFECT_UI_ENABLED": "false",
     "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",  # done before, one process at a time
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # flows here need none, and two servers would both insert them
 }
 
 
