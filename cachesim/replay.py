@@ -74,30 +74,10 @@ POLICIES: dict[str, ModuleType] = {
 LEARNED: dict[str, ModuleType] = {"learned": learned}
 """Policies that need a trained network in the options of `start`."""
 
-BASELINES = (
-    "lru",
-    "fifo",
-    "lfu",
-    "s3-fifo",
-    "2q",
-    "clock",
-    "sieve",
-    "slru",
-    "random",
-    "lfu-aging",
-    "ttl",
-    "sliding-ttl",
-    "arc",
-    "lirs",
-    "lhd",
-    "w-tinylfu",
-    "hyperbolic",
-    "gdsf",
-    "adapt-size",
-)
 BOUNDS = ("belady", "min-bypass")
+BASELINES = tuple(name for name in POLICIES if name not in BOUNDS)
 RANDOM: tuple[str, ...] = ("random", "lhd", "hyperbolic", "adapt-size")
-"""The policies that know the future, and those that draw at random."""
+"""The policies that know the future, those that do not, and those that draw at random."""
 
 TTL_POLICIES: tuple[str, ...] = ("ttl", "sliding-ttl")
 DEFAULT_TTL_S = 300.0

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.features import LOG2_1P, TRANSFORMS, Feature, Float32Array
+from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.rollout import Decisions, blind_oracle
 from cachesim.sampled import remembered_keys
 from cachesim.scorer import Scorer, score_raw
 from learning.algorithms import PARALLEL_CACHES
-from learning.evaluate import SERVING_CANDIDATES, Evaluation
+from learning.evaluate import Evaluation
 from learning.problem import CacheProblem
 from learning.train import TRAINING_CANDIDATES, TrainedPolicy
 from schemas import bundle

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.metrics import Score, score
+from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.replay import BASELINES, BOUNDS, replay
 from cachesim.sampled import create_caches, replay_until
 from cachesim.scorer import Scorer
 from learning.problem import CacheProblem
 from schemas.errors import GateError
 
-SERVING_CANDIDATES = 32
 REFERENCE_BASELINE = "lru"  # the gap that a policy can close lies between this and the bound
 REFERENCE_BOUND = "belady"
 

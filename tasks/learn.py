@@ -5,9 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cachesim.policies.learned import SERVING_CANDIDATES
 from learning.bundle import export_bundle
 from learning.describe import decision_states, describe, evaluation_dict
-from learning.evaluate import SERVING_CANDIDATES, Evaluation, evaluate
+from learning.evaluate import Evaluation, evaluate
 from learning.problem import CacheProblem
 from learning.scorer import ExportedPolicy
 from learning.train import OnProgress, TrainedPolicy, train

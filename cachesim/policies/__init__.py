@@ -2,7 +2,7 @@
 
 - `State`: a NamedTuple of arrays, complete in itself: a copy of its arrays is a snapshot of the cache.
 - `start(n_keys, limit)`: the state of an empty cache for object codes in [0, n_keys) whose charges may sum to `limit`.
-  One that draws at random takes a `seed` as well, and one that knows the future takes that.
+  One that draws at random takes a `seed` as well, one that knows the future takes that, and a learned one its network.
 - `access(state, requests, i)`: request i arrives, compiled; returns whether it hit. A copy that has outlived its
   lifetime leaves the cache and does not hit.
 - `admit(state, requests, i)`: what request i fetched may enter, compiled; returns whether it did. Room is made first.

@@ -46,7 +46,7 @@ from cachesim.sampled import remove as vacate
 from cachesim.scorer import Scorer, Workspace, workspace
 from schemas.errors import ConfigError
 
-CANDIDATES = 32  # of a decision
+SERVING_CANDIDATES = 32  # of a decision, in evaluation and service alike
 
 
 class State(NamedTuple):
@@ -78,7 +78,7 @@ def start(
     capacity_objects: float | None = None,
     missing: Float32Array | None = None,
     n_endpoints: int = 1,
-    candidates: int = CANDIDATES,
+    candidates: int = SERVING_CANDIDATES,
     history_multiple: int = HISTORY_MULTIPLE,
     seed: int = 0,
 ) -> State:

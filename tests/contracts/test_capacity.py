@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from cachesim.capacity import Capacity
 from cachesim.policies.ledger import RESIDENTS, USED
-from cachesim.replay import POLICIES, begin
+from cachesim.replay import LEARNED, POLICIES, begin
 from cachesim.requests import chunks
 from schemas.trace import Trace
+from tests.models.nets import OPTIONS
 
 rows = st.lists(
     st.tuples(st.integers(0, 11), st.integers(1, 9), st.sampled_from([0.0, 2.0, 9.0, float("inf")])),
@@ -40,8 +41,8 @@ def test_no_policy_holds_more_than_its_capacity_after_any_request(
     """All policies on each example, in single steps."""
     trace, lifetimes_s = trace_of(requests), np.array([lifetime_s for _, _, lifetime_s in requests])
     (_, columns) = next(chunks(trace, capacity, lifetimes_s))
-    for policy, kernels in POLICIES.items():
-        state = begin(trace, policy, capacity)
+    for policy, kernels in {**POLICIES, **LEARNED}.items():
+        state = begin(trace, policy, capacity, **OPTIONS.get(policy, {}))
         counts, charge = state.ledger.counts, state.ledger.charge
         for i in range(len(trace)):
             if not kernels.access(state, columns, i):

@@ -5,10 +5,11 @@ import pytest
 
 from cachesim.features import FEATURES
 from cachesim.metrics import Score
+from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.replay import BASELINES, BOUNDS, replay
 from cachesim.rollout import oldest_first
 from cachesim.sampled import create_caches, replay_until
-from learning.evaluate import SERVING_CANDIDATES, Evaluation, evaluate, gap_closed, replay_scorer
+from learning.evaluate import Evaluation, evaluate, gap_closed, replay_scorer
 from learning.problem import CacheProblem, build_problem
 from schemas.config import TrainConfig
 from schemas.trace import Trace

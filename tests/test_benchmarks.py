@@ -1,0 +1,59 @@
+"""The benchmarks run as commands and give what their readers rely on; how fast anything is, is not tested."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(name: str, *words: object, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *map(str, words)],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+    )
+
+
+def result(name: str, traces_dir: Path, *words: object) -> dict[str, Any]:
+    done = run(name, "--json", *words, ERS_TRACES_DIR=str(traces_dir))
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.slow
+def test_replays_are_compared_with_libcachesim_by_trace_capacity_and_policy(traces_dir: Path) -> None:
+    words = ("--only-policies", "--policies", "lru", "--traces", "orm_busy", "--rounds", 1)
+    rows = result("replay", traces_dir, *words)["rows"]
+    assert [(row["trace"], row["capacity"], row["policy"]) for row in rows] == [
+        ("orm_busy", 442, "lru"),
+        ("orm_busy", 4418, "lru"),
+    ]
+    for row in rows:
+        assert row["ratio"] == pytest.approx(row["ours_rps"] / row["peer_rps"], rel=1e-3)
+        assert row["ours_hit_ratio"] == pytest.approx(row["peer_hit_ratio"], abs=1e-6)
+        assert row["state_bytes_per_resident"] > 0
+
+
+@pytest.mark.slow
+def test_memory_is_the_same_after_ten_times_the_requests_and_keys(traces_dir: Path) -> None:
+    rows = result("endless", traces_dir, "--requests", 20, "--policies", "lru", "lirs")["rows"]
+    for row in rows:
+        assert (row["requests"], row["distinct_keys"]) == (20_000_000, 883_560)
+        assert row["mib_at_the_end"] < row["mib_at_a_tenth"] + 32
+        assert row["resident_objects"] == 4_418
+
+
+def test_a_missing_trace_is_one_line_and_status_2(tmp_path: Path) -> None:
+    done = run("sampling", ERS_TRACES_DIR=str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].startswith(f"error: no trace at {tmp_path}")
+    assert "Traceback" not in done.stderr
