@@ -12,11 +12,34 @@ import numpy as np
 
 from cachesim.capacity import Capacity
 from cachesim.compiled import kernel
+from cachesim.metrics import Score
 from cachesim.requests import fixed
 from schemas.errors import ConfigError
 from schemas.trace import FloatArray, IntArray, Trace
 
 ALL = slice(None)
+PFOO = "pfoo"  # its name among policies
+
+
+def pfoo_score(trace: Trace, capacity: Capacity, span: slice = ALL, values: FloatArray | None = None) -> Score:
+    """Return the bounds of the ratios in a score of `span`, each on its own; the rest of the score is None.
+
+    Arguments and errors as of `pfoo_hits`, but without values there is no bound of their ratio.
+    """
+
+    def ratio(weight: FloatArray) -> float | None:
+        return pfoo_ratio(trace, capacity, weight, span)
+
+    return Score(
+        requests=len(range(*span.indices(len(trace)))),
+        hit_ratio=ratio(np.ones(len(trace))),
+        byte_hit_ratio=ratio(trace.size_bytes.astype(np.float64)),
+        saved_load_time_ratio=ratio(np.nan_to_num(trace.load_time_ms)),
+        mean_latency_ms=None,
+        p95_latency_ms=None,
+        stale_ratio=None,
+        value_ratio=None if values is None else ratio(values),
+    )
 
 
 def pfoo_ratio(trace: Trace, capacity: Capacity, values: FloatArray | None = None, span: slice = ALL) -> float | None:

@@ -6,10 +6,11 @@ from typing import Literal
 
 import numpy as np
 
+from cachesim.bounds import PFOO, pfoo_score
 from cachesim.capacity import Capacity
 from cachesim.keysample import adjusted_hit_ratio, scaled
-from cachesim.metrics import score
-from cachesim.replay import LEARNED, replay, require_policy
+from cachesim.metrics import Score, score
+from cachesim.replay import LEARNED, POLICIES, replay
 from schemas.errors import ConfigError
 from schemas.trace import IntArray, Trace
 
@@ -53,11 +54,13 @@ def capacity_ladder(footprint: int, points: int) -> IntArray:
 
 
 def require_comparable(policies: Sequence[str]) -> None:
-    """Raise ConfigError unless there are such policies and they need no trained network."""
+    """Raise ConfigError unless there are such policies, or bounds, and they need no trained network."""
+    known = sorted([*POLICIES, PFOO])
     for policy in policies:
-        require_policy(policy)
         if policy in LEARNED:
             raise ConfigError(f"policy {policy} needs a trained network: `train` compares it with the others")
+        if policy not in known:
+            raise ConfigError(f"unknown policy {policy}; known: {', '.join(known)}")
 
 
 def compare(
@@ -78,7 +81,7 @@ def compare(
 
     Args:
         trace: the requests, or those of a sample of the keys.
-        policies: names in `replay.POLICIES`.
+        policies: names in `replay.POLICIES`, and `bounds.PFOO`.
         capacities: of the whole traffic's cache, >= 1 in `unit`.
         unit: of the capacities.
         measure: what a miss costs: one request, the object's bytes, or its load time.
@@ -99,17 +102,20 @@ def compare(
     for capacity in capacities:
         cache = scaled(Capacity(int(capacity), unit), key_sample)
         for policy in policies:
-            hit = replay(trace, policy, cache, ttl_s=ttl_s, seed=seed).hit
-            ratio = _ratio(score(trace, hit, judged), measure)
+            if policy == PFOO:
+                found = pfoo_score(trace, cache, judged)
+            else:
+                found = score(trace, replay(trace, policy, cache, ttl_s=ttl_s, seed=seed).hit, judged)
+            ratio = _ratio(found, measure)
             if all_requests is not None and measure == "requests":
-                misses = int((~hit[judged]).sum())
+                misses = round((1 - ratio) * found.requests)
                 ratio = adjusted_hit_ratio(misses, key_sample, round((1 - warm_up) * all_requests)) or 0.0
             miss_ratios[policy].append(1.0 - ratio)
             on_progress(sum(map(len, miss_ratios.values())), len(policies) * len(capacities))
     return Comparison(unit, [int(c) for c in capacities], measure, miss_ratios)
 
 
-def _ratio(judged: object, measure: Measure) -> float:
+def _ratio(judged: Score, measure: Measure) -> float:
     ratio: float | None = getattr(judged, _RATIOS[measure])
     if ratio is None:
         raise ConfigError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cachesim.bounds import PFOO, pfoo_score
 from cachesim.metrics import Score, score
 from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.replay import BASELINES, BOUNDS, replay
@@ -24,7 +25,7 @@ class Evaluation:
     Attributes:
         policy: the learned policy's.
         baselines: of the classical policies, by name.
-        bounds: of policies that know the future, by name.
+        bounds: of policies that know the future, by name; with a capacity in bytes also what none exceeds (PFOO).
     """
 
     policy: Score
@@ -65,7 +66,10 @@ def evaluate(problem: CacheProblem, scorer: Scorer, seed: int) -> Evaluation:
     def classical(names: tuple[str, ...]) -> dict[str, Score]:
         return {name: judged(replay(problem.trace, name, problem.capacity).hit) for name in names}
 
-    return Evaluation(judged(replay_scorer(problem, scorer, seed)), classical(BASELINES), classical(BOUNDS))
+    bounds = classical(BOUNDS)
+    if problem.capacity.unit == "bytes":
+        bounds[PFOO] = pfoo_score(problem.trace, problem.capacity, problem.held_out, problem.values)
+    return Evaluation(judged(replay_scorer(problem, scorer, seed)), classical(BASELINES), bounds)
 
 
 def replay_scorer(problem: CacheProblem, scorer: Scorer, seed: int) -> NDArray[np.bool_]:

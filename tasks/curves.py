@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cachesim.bounds import PFOO
 from cachesim.replay import BOUNDS
 from tasks.files import write_figure, write_whole
 
@@ -44,7 +45,7 @@ def _draw(axes: Any, result: dict[str, Any]) -> None:
         axes.plot(
             capacities,
             ratios,
-            label=f"{policy} (knows the future)" if policy in BOUNDS else policy,
+            label=f"{policy} (knows the future)" if policy in (*BOUNDS, PFOO) else policy,
             marker="o",
             markersize=3,
             linewidth=1.4,

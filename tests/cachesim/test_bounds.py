@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachesim.bounds import pfoo_hits, pfoo_ratio
+from cachesim.bounds import pfoo_hits, pfoo_ratio, pfoo_score
 from cachesim.capacity import Capacity
 from cachesim.metrics import score
 from cachesim.replay import POLICIES, replay
@@ -165,3 +165,19 @@ def test_the_ratio_is_the_share_of_the_value_in_the_span(make_trace: Build) -> N
     hit = replay(trace, "lru", everything).hit
     values = np.array([9.0, 9.0, 1.0, 2.0, 3.0])
     assert pfoo_ratio(trace, everything, values, span) == score(trace, hit, span, values).value_ratio == 1.0
+
+
+def test_a_score_bounds_each_measure_on_its_own(make_trace: Build) -> None:
+    keys, sizes, times = [0, 1, 2, 0, 1, 2], [4, 1, 1, 4, 1, 1], [1.0, 9.0, np.nan, 1.0, 9.0, np.nan]
+    trace, capacity = make_trace(keys, sizes, times), Capacity(4, "bytes")
+    found = pfoo_score(trace, capacity, slice(3, 6), np.array([0, 0, 0, 0.0, 0, 5]))
+    by_measure = (np.ones(6), trace.size_bytes, np.nan_to_num(trace.load_time_ms), np.array([0, 0, 0, 0.0, 0, 5]))
+    expected = [pfoo_ratio(trace, capacity, values, slice(3, 6)) for values in by_measure]
+    assert [found.hit_ratio, found.byte_hit_ratio, found.saved_load_time_ratio, found.value_ratio] == expected
+    assert (found.requests, found.mean_latency_ms, found.stale_ratio) == (3, None, None)
+    for policy in POLICIES:
+        gained = score(trace, replay(trace, policy, capacity).hit, slice(3, 6))
+        assert gained.hit_ratio <= found.hit_ratio
+        assert gained.byte_hit_ratio <= found.byte_hit_ratio
+        assert gained.saved_load_time_ratio <= found.saved_load_time_ratio
+    assert pfoo_score(make_trace(keys), capacity).saved_load_time_ratio is None

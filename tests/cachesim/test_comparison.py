@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from cachesim.bounds import pfoo_ratio
 from cachesim.capacity import Capacity
 from cachesim.comparison import capacity_ladder, compare, footprint
 from cachesim.keysample import sample_keys
@@ -36,6 +37,15 @@ def test_each_cell_is_one_minus_the_ratio_of_a_replay(trace: Trace, unit: str, m
         for capacity, miss_ratio in zip(capacities, ratios, strict=True):
             hit = replay(trace, policy, Capacity(capacity, unit), ttl_s=1e5, seed=3).hit  # type: ignore[arg-type]
             assert miss_ratio == 1 - getattr(score(trace, hit, judged), ratio)
+
+
+def test_what_no_policy_exceeds_stands_beside_the_policies(trace: Trace) -> None:
+    capacities = capacity_ladder(footprint(trace, "bytes"), 4).tolist()
+    compared = compare(trace, ["belady", "pfoo"], capacities, unit="bytes", measure="bytes", warm_up=0.5)
+    judged, size_bytes = slice(3_000, 6_000), trace.size_bytes
+    bounds = [pfoo_ratio(trace, Capacity(capacity, "bytes"), size_bytes, judged) for capacity in capacities]
+    assert compared.miss_ratios["pfoo"] == [1 - bound for bound in bounds if bound is not None]
+    assert np.all(np.less_equal(compared.miss_ratios["pfoo"], compared.miss_ratios["belady"]))
 
 
 def test_the_ladder_rises_to_the_whole_footprint() -> None:

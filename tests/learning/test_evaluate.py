@@ -62,6 +62,16 @@ def test_every_baseline_and_bound_is_judged_on_the_same_requests(evaluation: Eva
     assert all(found.hit_ratio <= evaluation.bounds["min-bypass"].hit_ratio for found in scores)
 
 
+def test_bytes_have_a_bound_of_their_own(hot_trace: Trace) -> None:
+    problem = build_problem(hot_trace, TrainConfig(cache_bytes=80 * int(hot_trace.size_bytes.mean())))
+    evaluation = evaluate(problem, OLDEST_FIRST, seed=0)
+    assert tuple(evaluation.bounds) == (*BOUNDS, "pfoo")
+    for found in [evaluation.policy, *evaluation.baselines.values(), *evaluation.bounds.values()]:
+        assert found.requests == 4_800
+        assert found.byte_hit_ratio <= evaluation.bounds["pfoo"].byte_hit_ratio
+        assert found.value_ratio <= evaluation.bounds["pfoo"].value_ratio
+
+
 def test_sampled_lru_is_judged_close_to_lru(evaluation: Evaluation) -> None:
     assert evaluation.policy.hit_ratio == pytest.approx(evaluation.baselines["lru"].hit_ratio, abs=0.03)
 
