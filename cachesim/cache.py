@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cachesim.capacity import Capacity
 from cachesim.policies.ledger import ADMISSIONS, EVICTIONS, EXPIRIES, REJECTIONS, REMOVALS, RESIDENTS, USED, Ledger
@@ -80,7 +80,7 @@ class Cache:
 
     def __init__(self, policy: str, capacity: Capacity, ttl_s: float | None = None, **options: Any) -> None:
         require_causal(policy)
-        self._lifetime_s = lifetime_s(policy, ttl_s)
+        self._lifetime_s = float(lifetime_s(policy, ttl_s))
         self.policy, self.capacity = policy, capacity
         self._kernels, self._options = kernels_of(policy), options
         self._code: dict[int, int] = {}
@@ -92,37 +92,66 @@ class Cache:
         self._grow(FIRST_CODES)
         self._request, self._shown = _one_request(columns_read(options))
 
-    def access(self, key: int, time_s: float = 0.0, **known: Any) -> bool:
+    def access(
+        self,
+        key: int,
+        time_s: float = 0.0,
+        *,
+        size_bytes: int | None = None,
+        load_time_ms: float = NAN,
+        endpoint: int = 0,
+        columns: ArrayLike = NAN,
+    ) -> bool:
         """Return whether a copy can be served; after a miss, `admit` what was fetched.
 
         Args:
             key: of the object that is requested.
-            time_s: now, never falling.
-            known: other fields of `cachesim.requests.Requests` by name; what is left out is unknown, and what the copy
-                was stored with stands for it.
+            time_s: now. Where it falls back, copies may be served that much longer.
+            size_bytes: of the object, >= 1. Where it is unset, what is not known is taken from the stored copy.
+            load_time_ms: of the object, NaN where unknown.
+            endpoint: of the request.
+            columns: shape (m,), the feature columns of a learned policy, NaN where unknown.
+
+        Raises:
+            ConfigError: the size is below 1 byte.
         """
-        self._fill(key, time_s, known, size_bytes=0)
+        _require_size(size_bytes)
+        self._fill(key, time_s, size_bytes or 0, self._lifetime_s, load_time_ms, endpoint, columns)
         hit = bool(self._kernels.access(self._state, self._shown, 0))
         self._note_left()
         return hit
 
-    def admit(self, key: int, time_s: float = 0.0, **known: Any) -> Admission:
+    def admit(
+        self,
+        key: int,
+        time_s: float = 0.0,
+        *,
+        size_bytes: int | None = None,
+        lifetime_s: float | None = None,
+        load_time_ms: float = NAN,
+        endpoint: int = 0,
+        columns: ArrayLike = NAN,
+    ) -> Admission:
         """Store a fetched object if the policy wants it; a copy that is there is replaced.
 
         Args:
             key: of the object.
             time_s: now.
-            known: as in `access`; with capacity in bytes `size_bytes` is needed. With `lifetime_s` 0 it is not stored.
+            size_bytes: of the object, >= 1; needed with a capacity in bytes.
+            lifetime_s: how long the copy may be served, >= 0; 0 = it is not stored. Unset = the cache's.
+            load_time_ms, endpoint, columns: as in `access`.
 
         Raises:
-            ConfigError: a size is below 1 byte, or a lifetime is below 0 or not a number.
+            ConfigError: the size is below 1 byte, or not given and needed; the lifetime is below 0 or not a number.
         """
-        if not known.get("lifetime_s", 0.0) >= 0:
-            raise ConfigError(f"lifetime_s must be a number of seconds >= 0, got {known['lifetime_s']}")
-        if known.get("size_bytes", 1) < 1:
-            raise ConfigError(f"size_bytes must be >= 1, got {known['size_bytes']}")
+        lifetime_s = self._lifetime_s if lifetime_s is None else lifetime_s
+        if not lifetime_s >= 0:
+            raise ConfigError(f"lifetime_s must be a number of seconds >= 0, got {lifetime_s}")
+        _require_size(size_bytes)
+        if size_bytes is None and self.capacity.unit == "bytes":
+            raise ConfigError("size_bytes is needed: the capacity is in bytes")
         self.evict(key)
-        self._fill(key, time_s, known, size_bytes=1)
+        self._fill(key, time_s, size_bytes or 1, lifetime_s, load_time_ms, endpoint, columns)
         admitted = bool(self._kernels.admit(self._state, self._shown, 0))
         self._note_left()
         left, self._left = [key for key in self._left if not self.resident(key)], []
@@ -221,15 +250,21 @@ class Cache:
             self._left += self._key[ledger.left[: ledger.left_size[0]]].tolist()
             ledger.left_size[0] = 0
 
-    def _fill(self, key: int, time_s: float, known: dict[str, Any], size_bytes: int) -> None:
+    def _fill(
+        self,
+        key: int,
+        time_s: float,
+        size_bytes: int,
+        lifetime_s: float,
+        load_time_ms: float,
+        endpoint: int,
+        columns: ArrayLike,
+    ) -> None:
         row = self._request
         row.key[0], row.name[0], row.time_s[0] = self._code_of(key), key, time_s
-        row.lifetime_s[0] = known.get("lifetime_s", self._lifetime_s)
-        row.size_bytes[0] = known.get("size_bytes", size_bytes)
-        row.charge[0] = max(1, row.size_bytes[0]) if self.capacity.unit == "bytes" else 1
-        row.load_time_ms[0] = known.get("load_time_ms", NAN)
-        row.endpoint[0] = known.get("endpoint", 0)
-        row.columns[0] = known.get("columns", NAN)
+        row.size_bytes[0], row.lifetime_s[0] = size_bytes, lifetime_s
+        row.charge[0] = size_bytes if self.capacity.unit == "bytes" else 1
+        row.load_time_ms[0], row.endpoint[0], row.columns[0] = load_time_ms, endpoint, columns
 
     def _code_of(self, key: int) -> int:
         code = self._code.get(key)
@@ -266,6 +301,11 @@ class Cache:
     def _started(self, n_codes: int) -> Any:
         state = self._kernels.start(n_codes, self.capacity.limit, **self._options)
         return state._replace(ledger=state.ledger._replace(left=np.zeros(n_codes, np.int64)))
+
+
+def _require_size(size_bytes: int | None) -> None:
+    if size_bytes is not None and size_bytes < 1:
+        raise ConfigError(f"size_bytes must be >= 1, got {size_bytes}")
 
 
 def _one_request(n_columns: int) -> tuple[Requests, Requests]:

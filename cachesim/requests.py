@@ -19,11 +19,11 @@ class Requests(NamedTuple):
     Attributes:
         key: int64 (n,), object codes; the code of an object that a policy does not know may be given to another one.
         name: int64 (n,), what tells the object from all others for ever, for policies that hash objects.
-        charge: int64 (n,), >= 1, what a copy of the object takes of the capacity.
+        charge: int64 (n,), >= 1, what a copy of the object takes of the capacity; 0 where a request does not say.
         time_s: float64 (n,), never falling.
         lifetime_s: float64 (n,), how long a copy that is stored at this request may be served; inf = for ever, 0 = it
             must not be stored.
-        size_bytes: int64 (n,), >= 1; 0 where a request does not say: for `access` only.
+        size_bytes: int64 (n,), >= 1; 0 where a request does not say. `admit` needs both.
         load_time_ms: float32 (n,), NaN where unknown.
         endpoint: int32 (n,).
         columns: float32 (n, m), NaN where missing.

@@ -54,7 +54,9 @@ class ReadConfig(FlowConfig):
 class CurveConfig(ReadConfig):
     """Draw how the miss ratio of each policy falls with the size of the cache."""
 
-    policies: tuple[str, ...] = Field(default=DRAWN_POLICIES, min_length=1, description="policies to compare")
+    policies: tuple[str, ...] = Field(
+        default=DRAWN_POLICIES, min_length=1, description="policies to compare, see docs/policies.md"
+    )
     unit: Literal["objects", "bytes"] = Field(default="objects", description="what the capacity counts")
     measure: Literal["requests", "bytes", "load_time"] = Field(
         default="requests", description="what a miss costs: one request, its bytes, or its load time"

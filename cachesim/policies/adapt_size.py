@@ -151,7 +151,9 @@ def access(state: State, requests: Requests, i: int) -> bool:
     key, charge = requests.key[i], requests.charge[i]
     if outlived(state.ledger, requests, i):
         remove(state, key)
-    if charge <= state.ledger.counts[LIMIT]:
+    if charge == 0 and state.queues.place[key] != NOWHERE:
+        charge = state.queues.charge[key]
+    if 0 < charge <= state.ledger.counts[LIMIT]:
         _observe(state, key, charge)
     return bool(hits(state.ledger, key))
 
@@ -162,11 +164,12 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     if not admissible(state.ledger, requests, i):
         return False
     key, charge, queues = requests.key[i], requests.charge[i], state.queues
+    if queues.place[key] == NOWHERE:  # nobody asked for it, or without saying its size
+        _observe(state, key, charge)
     if not _is_welcome(state, charge):
         state.ledger.counts[REJECTIONS] += 1
         return False
-    if not recall(queues, SEEN, key):
-        state.requests[key] = ONE_REQUEST
+    recall(queues, SEEN, key)
     while is_full(state.ledger, charge):
         victim = first(queues, RESIDENT)
         victim_charge = queues.charge[victim]

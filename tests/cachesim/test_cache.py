@@ -199,8 +199,9 @@ def test_an_unknown_policy_is_refused_with_all_names() -> None:
     ("known", "message"),
     [
         ({"size_bytes": 0}, "size_bytes must be >= 1, got 0"),
-        ({"lifetime_s": -1.0}, "lifetime_s must be a number of seconds >= 0, got -1.0"),
-        ({"lifetime_s": float("nan")}, "got nan"),
+        ({"lifetime_s": -1.0, "size_bytes": 10}, "lifetime_s must be a number of seconds >= 0, got -1.0"),
+        ({"lifetime_s": float("nan"), "size_bytes": 10}, "got nan"),
+        ({}, "size_bytes is needed: the capacity is in bytes"),
     ],
 )
 def test_an_object_that_cannot_be_stored_is_refused_and_changes_nothing(known: dict[str, float], message: str) -> None:
@@ -209,6 +210,12 @@ def test_an_object_that_cannot_be_stored_is_refused_and_changes_nothing(known: d
     with pytest.raises(ConfigError, match=message):
         cache.admit(7, **known)  # type: ignore[arg-type]
     assert cache.residents() == [7]
+
+
+def test_a_request_that_says_nonsense_is_refused() -> None:
+    cache = Cache("lru", CAPACITIES[0])
+    with pytest.raises(ConfigError, match="size_bytes must be >= 1, got -3"):
+        cache.access(7, size_bytes=-3)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from cachesim.cache import Cache
 from cachesim.capacity import Capacity
 from cachesim.policies import adapt_size
 from cachesim.replay import replay
@@ -45,6 +46,19 @@ def test_adapt_size_learns_to_keep_large_scanned_objects_out(mixed: Trace) -> No
     capacity = Capacity(20_000, "bytes")
     hits = {policy: replay(mixed, policy, capacity).hit[10_000:].mean() for policy in ("lru", "adapt-size")}
     assert hits["adapt-size"] > hits["lru"] + 0.1
+
+
+@pytest.mark.parametrize("policy", ["adapt-size", "gdsf"])
+def test_requests_need_not_say_a_size_before_the_object_is_there(mixed: Trace, policy: str) -> None:
+    capacity, trace = Capacity(20_000, "bytes"), mixed[:10_000]
+    cache, hits = Cache(policy, capacity), []
+    for key, size_bytes, load_time_ms in zip(
+        trace.key.tolist(), trace.size_bytes.tolist(), trace.load_time_ms.tolist(), strict=True
+    ):
+        hits.append(cache.access(key))
+        if not hits[-1]:
+            cache.admit(key, size_bytes=size_bytes, load_time_ms=load_time_ms)
+    assert hits == replay(trace, policy, capacity).hit.tolist()
 
 
 @pytest.mark.parametrize("objects", [1, 30, 300])

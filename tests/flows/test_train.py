@@ -42,7 +42,7 @@ def golden(result: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def check_result(result: dict[str, Any], requests: int) -> None:
+def check_result(result: dict[str, Any], requests: int, bounds: tuple[str, ...] = BOUNDS) -> None:
     """Assert that the answer of `train` has all its parts, and that they fit together."""
     assert result["model"]["name"] == MODEL
     assert result["model"]["version"] >= 1
@@ -51,7 +51,7 @@ def check_result(result: dict[str, Any], requests: int) -> None:
     assert 1 < result["data"]["distinct_keys"] < requests
     assert len(result["data"]["fingerprint"]) == 64
     assert set(result["test"]["baselines"]) == set(BASELINES)
-    assert set(result["test"]["bounds"]) == set(BOUNDS)
+    assert set(result["test"]["bounds"]) == set(bounds)
     scores = {**result["test"]["baselines"], **result["test"]["bounds"], "policy": result["test"]["policy"]}
     for score in scores.values():
         assert all(0 < score[ratio] < 1 for ratio in RATIOS)
@@ -190,7 +190,7 @@ def test_weights_and_feature_columns_reach_the_policy(simulated):
 def test_a_filled_table_is_trained_on_as_it_is_also_in_bytes(simulated, command_line):
     words = ("--cache-bytes", 200_000, "--max-queries", 20_000, "--timesteps", 2_000, "--algorithm", "ppo", "--json")
     done = command_line(simulated.home, "train", *words)
-    check_result(done.result, requests=20_000)
+    check_result(done.result, requests=20_000, bounds=(*BOUNDS, "pfoo"))
     assert done.result["cache"] == {"bytes": 200_000}
     assert "recording" not in done.err
     assert rows(simulated.home)["cache_metrics"] == 100_000
