@@ -19,7 +19,8 @@ from benchmarks.peer import PEERS, replay_seconds, write_oracle_general
 from benchmarks.traces import shared_trace
 from cachesim.cache import Cache
 from cachesim.capacity import Capacity
-from cachesim.replay import replay
+from cachesim.history import missing_values
+from cachesim.replay import BOUNDS, replay
 from cachesim.rollout import Decisions, build_oracle
 from cachesim.sampled import create_caches, replay_until
 from learning.problem import build_problem
@@ -67,11 +68,6 @@ def _row(name: str, trace: Trace, path: Path, policy: str, capacity: Capacity, r
         replay(trace, policy, capacity)
         ours.append(time.perf_counter() - started)
         peers.append(replay_seconds(path, policy, capacity))
-    cache_bytes = None
-    if policy != "belady":
-        cache = Cache(policy, capacity)
-        cache.replay(trace)
-        cache_bytes = round(cache.state_bytes / max(1, cache.counts.resident_objects))
     ours_rps, peer_rps = len(trace) / min(ours), len(trace) / min(seconds for seconds, _ in peers)
     return {
         "trace": name,
@@ -82,8 +78,13 @@ def _row(name: str, trace: Trace, path: Path, policy: str, capacity: Capacity, r
         "ratio": round(ours_rps / peer_rps, 3),
         "ours_hit_ratio": round(hit_ratio, 6),
         "peer_hit_ratio": round(peers[0][1], 6),
-        "state_bytes_per_resident": cache_bytes,
+        "state_bytes_per_resident": None if policy in BOUNDS else _bytes_per_resident(trace, Cache(policy, capacity)),
     }
+
+
+def _bytes_per_resident(trace: Trace, cache: Cache) -> int:
+    cache.replay(trace)
+    return round(cache.state_bytes / max(1, cache.counts.resident_objects))
 
 
 def _learned(rounds: int) -> dict[str, Any]:
@@ -100,6 +101,14 @@ def _learned(rounds: int) -> dict[str, Any]:
         started = time.perf_counter()
         replay_until(cache, 0, problem.stream, len(problem.trace), scorer, CANDIDATES, hit)
         seconds.append(time.perf_counter() - started)
+    live = Cache(
+        "learned",
+        problem.capacity,
+        scorer=scorer,
+        capacity_objects=problem.capacity.mean_objects(problem.span),
+        missing=missing_values(problem.span),
+        candidates=CANDIDATES,
+    )
     return {
         "trace": LEARNED_TRACE,
         "capacity": problem.capacity.limit,
@@ -107,6 +116,7 @@ def _learned(rounds: int) -> dict[str, Any]:
         "hit_ratio": round(float(hit.mean()), 6),
         "rps": round(len(hit) / min(seconds)),
         "us_per_miss": round(min(seconds) / float((~hit).sum()) * 1e6, 3),
+        "state_bytes_per_resident": _bytes_per_resident(problem.trace, live),
     }
 
 
