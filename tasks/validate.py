@@ -62,7 +62,8 @@ class ValidationReport:
         if failed:
             raise TraceError(
                 f"these requests cannot be trained on: {'; '.join(failed)}; "
-                "mend or leave out these rows of cache_metrics, or choose others with source, since and until"
+                "mend or leave out these rows of cache_metrics, "
+                "or choose others with source, since, until and key_sample"
             )
 
 
