@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,12 @@ def main(
     except ErsError as error:
         sys.exit(_report(error))
     print(json.dumps(result) if options.json else f"{result['machine']}\n\n{table(result)}")
+
+
+def markdown(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table, the first column to the left and the others to the right."""
+    lines = [names, ["---", *["--:"] * (len(names) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def _report(error: ErsError) -> int:

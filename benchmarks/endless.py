@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.command import main, progress
+from benchmarks.command import main, markdown, progress
 from benchmarks.traces import shared_trace
 from cachesim.cache import Cache
 from cachesim.capacity import Capacity
@@ -71,10 +71,9 @@ def _resident_bytes() -> int:
 
 def table(result: dict[str, Any]) -> str:
     """Return the result as Markdown."""
-    names = list(result["rows"][0])
-    lines = [f"| {' | '.join(names)} |", "|---|" + "--:|" * (len(names) - 1)]
-    lines += [f"| {' | '.join(str(row[name]) for name in names)} |" for row in result["rows"]]
-    return "\n".join([f"{result['trace']}, {result['capacity']:,} objects", "", *lines])
+    rows = result["rows"]
+    heading = f"{result['trace']}, {result['capacity']:,} objects"
+    return f"{heading}\n\n{markdown(list(rows[0]), (list(row.values()) for row in rows))}"
 
 
 if __name__ == "__main__":

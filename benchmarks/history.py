@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.command import main, progress
+from benchmarks.command import main, markdown, progress
 from benchmarks.traces import shared_trace
+from benchmarks.training import trained
 from learning.evaluate import replay_scorer
 from learning.problem import build_problem
-from learning.train import train
 from schemas.config import TrainConfig
 
 TRACES = ("web12", "orm_busy", "cloudphysics_io", "lirs_multi3", "w106_block")
@@ -42,8 +42,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                     algorithm=options.algorithm, seed=options.seed, cache_fraction=fraction, history_multiple=multiple
                 )
                 problem = build_problem(trace, config)
-                scorer = train(problem, config, lambda *_: None, lambda *_: None).scorer
-                hit_ratio = float(replay_scorer(problem, scorer, options.seed)[problem.held_out].mean())
+                hit = replay_scorer(problem, trained(problem, config), options.seed)
+                hit_ratio = float(hit[problem.held_out].mean())
                 row = {"trace": name, "capacity": problem.capacity.limit, "multiple": multiple, "hit_ratio": hit_ratio}
                 progress(str(row))
                 rows.append(row)
@@ -51,18 +51,16 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Return the result as Markdown: a line a cell, a column a multiple, and what each loses against all on average."""
+    """Return the result as Markdown: a line a cell, a column a multiple, and the means."""
     rows = result["rows"]
     multiples = sorted({row["multiple"] for row in rows})
-    names = ["all" if multiple == ALL else str(multiple) for multiple in multiples]
-    lines = [f"| trace | objects | {' | '.join(names)} |", "|---|--:|" + "--:|" * len(multiples)]
+    names = ["trace", "objects", *("all" if multiple == ALL else str(multiple) for multiple in multiples)]
     ratios: dict[tuple[str, int], list[float]] = {}
     for row in rows:
         ratios.setdefault((row["trace"], row["capacity"]), []).append(row["hit_ratio"])
-    lines += [f"| {name} | {size} | {' | '.join(f'{r:.4f}' for r in cell)} |" for (name, size), cell in ratios.items()]
-    mean = np.mean(list(ratios.values()), axis=0)
-    lines.append(f"| mean | | {' | '.join(f'{r:.4f}' for r in mean)} |")
-    return "\n".join([f"{result['algorithm']}, seed {result['seed']}", "", *lines])
+    lines = [*ratios.items(), (("mean", ""), np.mean(list(ratios.values()), axis=0))]
+    cells = ([*cell, *(f"{ratio:.4f}" for ratio in found)] for cell, found in lines)
+    return f"{result['algorithm']}, seed {result['seed']}\n\n{markdown(names, cells)}"
 
 
 if __name__ == "__main__":

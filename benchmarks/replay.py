@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.command import main, progress
+from benchmarks.command import main, markdown, progress
 from benchmarks.peer import PEERS, replay_seconds, write_oracle_general
 from benchmarks.traces import shared_trace
+from benchmarks.training import trained
 from cachesim.cache import Cache
 from cachesim.capacity import Capacity
 from cachesim.history import missing_values
@@ -24,7 +25,6 @@ from cachesim.replay import BOUNDS, replay
 from cachesim.rollout import Decisions, build_oracle
 from cachesim.sampled import create_caches, replay_until
 from learning.problem import build_problem
-from learning.train import train
 from schemas.config import TrainConfig
 from schemas.trace import Trace
 
@@ -92,7 +92,7 @@ def _learned(rounds: int) -> dict[str, Any]:
     progress(f"train on {LEARNED_TRACE}")
     config = TrainConfig(algorithm="a2c", cache_fraction=LEARNED_FRACTION, timesteps=TRAINING_STEPS)
     problem = build_problem(shared_trace(LEARNED_TRACE), config)
-    scorer = train(problem, config, lambda *_: None, lambda *_: None).scorer
+    scorer = trained(problem, config)
     progress("replay the learned policy")
     seconds, hit = [], np.zeros(len(problem.trace), np.bool_)
     for _ in range(rounds + 1):
@@ -149,21 +149,20 @@ def _environment(rounds: int) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """Return the result as Markdown."""
-    lines = ["| trace | objects | policy | ours, M requests/s | libCacheSim | ratio | bytes/resident |"]
-    lines.append("|---|--:|---|--:|--:|--:|--:|")
-    for row in result["rows"]:
-        ours, peer = row["ours_rps"] / 1e6, row["peer_rps"] / 1e6
-        size = row["state_bytes_per_resident"] or "-"
-        cells = (
+    names = ("trace", "objects", "policy", "ours, M requests/s", "libCacheSim", "ratio", "bytes/resident")
+    cells = (
+        (
             row["trace"],
             row["capacity"],
             row["policy"],
-            f"{ours:.1f}",
-            f"{peer:.1f}",
+            f"{row['ours_rps'] / 1e6:.1f}",
+            f"{row['peer_rps'] / 1e6:.1f}",
             f"{row['ratio']:.2f}",
-            size,
+            row["state_bytes_per_resident"] or "-",
         )
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        for row in result["rows"]
+    )
+    lines = [markdown(names, cells)]
     for name in ("learned", "environment"):
         if name in result:
             lines += ["", f"{name}: " + ", ".join(f"{key} {value}" for key, value in result[name].items())]

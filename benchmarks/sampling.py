@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.command import main, progress
+from benchmarks.command import main, markdown, progress
 from benchmarks.traces import shared_trace
+from benchmarks.training import trained
 from cachesim.capacity import Capacity
 from cachesim.curves import lru_curve
 from cachesim.keysample import adjusted_hit_ratio, sample_keys, scaled
@@ -20,7 +21,6 @@ from cachesim.replay import replay
 from cachesim.shards import mean_absolute_error, sampled_lru_curve
 from learning.evaluate import replay_scorer
 from learning.problem import build_problem
-from learning.train import train
 from schemas.config import TrainConfig
 from schemas.trace import Trace
 
@@ -87,8 +87,7 @@ def _learned(name: str, fraction: float) -> dict[str, Any]:
         progress(f"learn from 1/{1 / rate:g} of {name}")
         config = TrainConfig(algorithm="a2c", cache_size=size, key_sample=rate)
         problem = build_problem(sample_keys(trace, rate), config)
-        scorer = train(problem, config, lambda *_: None, lambda *_: None).scorer
-        hit = replay_scorer(whole, scorer, config.seed)[whole.held_out]
+        hit = replay_scorer(whole, trained(problem, config), config.seed)[whole.held_out]
         row[f"learned from 1/{1 / rate:g}"] = round(float(hit.mean()), 4)
     return row
 
@@ -99,13 +98,8 @@ def _summary(errors: list[float]) -> dict[str, float]:
 
 def table(result: dict[str, Any]) -> str:
     """Return the result as Markdown tables."""
-    return "\n\n".join(_table(result[name]) for name in ("curves", "scaled_down", "learned"))
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    names = list(rows[0])
-    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
-    return "\n".join([*lines, *(f"| {' | '.join(str(row[name]) for name in names)} |" for row in rows)])
+    tables = (result[name] for name in ("curves", "scaled_down", "learned"))
+    return "\n\n".join(markdown(list(rows[0]), (list(row.values()) for row in rows)) for rows in tables)
 
 
 if __name__ == "__main__":

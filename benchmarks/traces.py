@@ -12,13 +12,18 @@ from schemas.trace import Trace
 DEFAULT_FOLDER = Path(__file__).parents[2] / "shared" / "traces"
 
 
+def traces_folder() -> Path:
+    """Return the folder of shared traces, whether it is there or not."""
+    return Path(os.environ.get("ERS_TRACES_DIR", DEFAULT_FOLDER))
+
+
 def shared_trace(name: str) -> Trace:
     """Return the shared trace of a name such as "web12": keys and sizes as recorded, no load times, one endpoint.
 
     Raises:
         SourceError: there is no such file.
     """
-    path = Path(os.environ.get("ERS_TRACES_DIR", DEFAULT_FOLDER)) / f"{name}.parquet"
+    path = traces_folder() / f"{name}.parquet"
     if not path.is_file():
         raise SourceError(f"no trace at {path}: set ERS_TRACES_DIR to the folder of shared traces")
     rows = pd.read_parquet(path, columns=["timestamp", "key", "size_bytes"])

@@ -9,6 +9,7 @@ from schemas.errors import ConfigError
 from schemas.trace import IntArray, Trace
 
 DEFAULT_FRACTION = 0.01  # of the distinct keys
+Unit = Literal["objects", "bytes"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Capacity:
     """
 
     limit: int
-    unit: Literal["objects", "bytes"]
+    unit: Unit
 
     def __post_init__(self) -> None:
         if self.limit < 1:

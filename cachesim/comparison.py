@@ -7,14 +7,13 @@ from typing import Literal
 import numpy as np
 
 from cachesim.bounds import PFOO, pfoo_score
-from cachesim.capacity import Capacity
+from cachesim.capacity import Capacity, Unit
 from cachesim.keysample import adjusted_hit_ratio, scaled
 from cachesim.metrics import Score, score
 from cachesim.replay import LEARNED, POLICIES, replay
 from schemas.errors import ConfigError
 from schemas.trace import IntArray, Trace
 
-Unit = Literal["objects", "bytes"]
 Measure = Literal["requests", "bytes", "load_time"]
 SMALLEST_SHARE = 0.001  # of all objects or bytes
 _RATIOS = {"requests": "hit_ratio", "bytes": "byte_hit_ratio", "load_time": "saved_load_time_ratio"}

@@ -10,12 +10,12 @@ the moments sums charges, so that a request costs O(log n_keys); when the moment
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cachesim.capacity import Capacity
+from cachesim.capacity import Capacity, Unit
 from cachesim.compiled import kernel
 from cachesim.requests import CHUNK, fixed
 from schemas.errors import ConfigError, TraceError
@@ -24,7 +24,6 @@ from schemas.trace import FloatArray, IntArray, Trace
 ABSENT = -1
 NOW, TOTAL = range(2)  # indices of Stack.counts
 FEWEST_MOMENTS = 64
-Unit = Literal["objects", "bytes"]
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,9 @@ FEATURES = (
 )
 
 MOMENT_FEATURES = 3  # the first ones depend on the moment; the others come from the history row
-COUNTS_AT = GAPS  # position of the first decayed count in a history row
 HISTORY_WIDTH = len(FEATURES) - MOMENT_FEATURES
+COUNTS_AT = GAPS  # position of the first decayed count in a history row, and of the others below
+SIZE_AT, LOAD_TIME_AT, ENDPOINT_GAP_AT, ENDPOINT_NEW_AT = range(HISTORY_WIDTH - 4, HISTORY_WIDTH)
 
 
 def feature_table(column_names: tuple[str, ...]) -> tuple[Feature, ...]:

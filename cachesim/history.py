@@ -9,7 +9,19 @@ from typing import NamedTuple
 import numpy as np
 
 from cachesim.compiled import kernel
-from cachesim.features import COUNTS_AT, ENDPOINT_STEP, GAPS, HISTORY_WIDTH, Float32Array, copy_row, half_lives
+from cachesim.features import (
+    COUNTS_AT,
+    ENDPOINT_GAP_AT,
+    ENDPOINT_NEW_AT,
+    ENDPOINT_STEP,
+    GAPS,
+    HISTORY_WIDTH,
+    LOAD_TIME_AT,
+    SIZE_AT,
+    Float32Array,
+    copy_row,
+    half_lives,
+)
 from cachesim.lists import Links, empty_links, oldest, push, unlink
 from schemas.trace import FloatArray, IntArray, Trace
 
@@ -146,10 +158,10 @@ def write_row(history, key, endpoint, size_bytes, load_time_ms, columns, row):  
     """
     copy_row(history.gaps[key], row)
     copy_row(history.counts[key], row[COUNTS_AT:])
-    row[HISTORY_WIDTH - 4] = size_bytes
-    row[HISTORY_WIDTH - 3] = history.missing[0] if np.isnan(load_time_ms) else load_time_ms
-    row[HISTORY_WIDTH - 2] = history.endpoint_gap[endpoint]
-    row[HISTORY_WIDTH - 1] = history.endpoint_new[endpoint]
+    row[SIZE_AT] = size_bytes
+    row[LOAD_TIME_AT] = history.missing[0] if np.isnan(load_time_ms) else load_time_ms
+    row[ENDPOINT_GAP_AT] = history.endpoint_gap[endpoint]
+    row[ENDPOINT_NEW_AT] = history.endpoint_new[endpoint]
     for i in range(columns.size):
         row[HISTORY_WIDTH + i] = history.missing[1 + i] if np.isnan(columns[i]) else columns[i]
 

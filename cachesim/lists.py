@@ -1,8 +1,8 @@
 """Doubly linked lists threaded through arrays: every operation is O(1) and allocates nothing.
 
-A node is an object code in [0, n_nodes); list j has the head -1 - j, whatever the number of
-nodes (arrays count negative indices from their end). A list is a circle through its head, so that no operation has a
-special case: behind the head comes the newest node, before it the oldest. A node is in one list at most.
+A node is an object code in [0, n_nodes); list j has the head -1 - j, whatever the number of nodes, as arrays count
+negative indices from their end. A list is a circle through its head, so that no operation has a special case: behind
+the head comes the newest node, before it the oldest. A node is in one list at most.
 """
 
 from typing import NamedTuple

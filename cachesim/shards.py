@@ -14,14 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cachesim.capacity import Capacity
+from cachesim.capacity import Capacity, Unit
 from cachesim.compiled import kernel
 from cachesim.curves import (
     ABSENT,
     NO_HITS,
     Curve,
     Stack,
-    Unit,
     check_start,
     empty_stack,
     forget,
@@ -29,7 +28,7 @@ from cachesim.curves import (
     request,
     spans,
 )
-from cachesim.heap import Heap, empty_heap, pop, put
+from cachesim.heap import Heap, empty_heap, pop, put, top
 from cachesim.keysample import MODULUS, hashed_codes, positions, threshold
 from cachesim.requests import fixed
 from schemas.errors import ConfigError, TraceError
@@ -94,7 +93,7 @@ def mean_absolute_error(estimate: Curve, exact: Curve, capacities: ArrayLike) ->
 
     Args:
         estimate, exact: curves in the same unit.
-        capacities: shape (k,), k >= 1, each >= 1; see `capacity_grid`.
+        capacities: shape (k,), k >= 1, each >= 1.
 
     Raises:
         ConfigError: the units differ, or there is no capacity, or one below 1.
@@ -104,21 +103,6 @@ def mean_absolute_error(estimate: Curve, exact: Curve, capacities: ArrayLike) ->
     if np.size(capacities) == 0:
         raise ConfigError("compare curves at one capacity at least, got none")
     return float(np.abs(estimate.hit_ratio_at(capacities) - exact.hit_ratio_at(capacities)).mean())
-
-
-def capacity_grid(largest: int, smallest: int = 1, points: int = 100) -> IntArray:
-    """Return up to `points` whole capacities, rising, each about the same factor above the one before.
-
-    Args:
-        largest, smallest: the ends, 1 <= smallest <= largest.
-        points: >= 2.
-
-    Raises:
-        ConfigError: an argument is outside its range.
-    """
-    if not (1 <= smallest <= largest and points >= 2):
-        raise ConfigError(f"a grid needs 1 <= smallest <= largest, points >= 2, got {smallest}, {largest}, {points}")
-    return np.unique(np.rint(np.geomspace(smallest, largest, points)).astype(np.int64))
 
 
 def _adjusted(counts: FloatArray, missing: float, total: float) -> FloatArray:
@@ -204,8 +188,8 @@ def _serve(sample: Sample, key: int, charge: int) -> int:
 def _lower_threshold(sample: Sample) -> None:
     """Drop the key of the last position, and those at the same one."""
     heap = sample.by_position
-    sample.counts[THRESHOLD] = sample.position[sample.key[heap.key[0]]]
-    while heap.size[0] > 0 and sample.position[sample.key[heap.key[0]]] >= sample.counts[THRESHOLD]:
+    sample.counts[THRESHOLD] = sample.position[sample.key[top(heap)]]
+    while heap.size[0] > 0 and sample.position[sample.key[top(heap)]] >= sample.counts[THRESHOLD]:
         slot = pop(heap)
         forget(sample.stack, slot)
         sample.slot[sample.key[slot]] = ABSENT

@@ -1,4 +1,4 @@
-"""Compiling kernels in another process while this one learns: the judgement at the end needs those of all policies."""
+"""What a flow does about kernels that are not compiled yet."""
 
 import subprocess
 import sys
@@ -12,17 +12,26 @@ from flows.runtime import say
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def say_if_compiling() -> bool:
+    """Return whether no kernel is compiled yet, and say so: the first results then take a while."""
+    if not nothing_is_cached():
+        return False
+    say("the kernels are compiled first: once for this version of the code, about half a minute")
+    return True
+
+
 @contextmanager
 def kernels_on_the_way() -> Iterator[Callable[[], object]]:
-    """Compile the kernels of all policies meanwhile, when none is compiled yet. They are kept for later processes.
+    """Compile the kernels of all policies in another process, when none is compiled yet, while this one learns.
+
+    They are kept for later processes. Only the judgement at the end needs all of them.
 
     Yields:
         a function that waits until they are compiled.
     """
-    if not nothing_is_cached():
+    if not say_if_compiling():
         yield lambda: None
         return
-    say("the kernels are compiled first: once for this version of the code, about half a minute")
     compiler = subprocess.Popen(
         [sys.executable, "-m", "cachesim.warm"],
         cwd=ROOT,

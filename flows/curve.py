@@ -4,14 +4,15 @@ from dataclasses import asdict
 from typing import Any
 
 from cachesim.comparison import capacity_ladder, compare, footprint, require_comparable
-from cachesim.compiled import nothing_is_cached
-from flows.reading import StepClock, read_sample
-from flows.runtime import config_flow, io_task, progress, say
+from flows.compiling import say_if_compiling
+from flows.reading import STORAGE_RETRIES, StepClock, read_requests
+from flows.runtime import config_flow, io_task, progress
 from infra.database import open_database
 from infra.settings import load_settings
 from schemas.config import CurveConfig
 from schemas.trace import Trace
 from tasks.curves import write_curves
+from tasks.extract import count_requests
 
 
 @config_flow(CurveConfig)
@@ -21,7 +22,10 @@ def curve(config: CurveConfig) -> dict[str, Any]:
     settings, clock = load_settings(), StepClock()
     engine = open_database(settings)
     try:
-        trace, all_requests = read_sample(engine, config, clock)
+        trace, query = read_requests(engine, config, clock)
+        all_requests = len(trace)
+        if config.key_sample < 1:
+            all_requests = io_task(count_requests, retries=STORAGE_RETRIES)(engine, query, trace)
     finally:
         engine.dispose()
     result = _compared(trace, all_requests, config, clock)
@@ -31,8 +35,7 @@ def curve(config: CurveConfig) -> dict[str, Any]:
 
 
 def _compared(trace: Trace, all_requests: int, config: CurveConfig, clock: StepClock) -> dict[str, Any]:
-    if nothing_is_cached():
-        say("the kernels are compiled first: once for this version of the code, less than half a minute")
+    say_if_compiling()
     capacities = capacity_ladder(round(footprint(trace, config.unit) / config.key_sample), config.points)
     with clock.step("replay"), progress("replay", "replays") as on_progress:
         comparison = compare(

@@ -12,7 +12,7 @@ from schemas.errors import TraceError
 from schemas.expectations import MIN_REQUESTS
 from schemas.tables import cache_metrics
 from schemas.trace import Trace
-from tasks.extract import HOW_TO_FILL, RowQuery, count_requests, is_empty, read_rows, to_trace
+from tasks.extract import HOW_TO_FILL, RowQuery, is_empty, read_rows, to_trace
 from tasks.ingest import IngestedSource, ingest_file
 from tasks.simulate import record_simulated
 from tasks.validate import validate_rows
@@ -36,21 +36,16 @@ class StepClock:
         say(f"{name:<9} {self.seconds[name]:6.1f} s")
 
 
-def read_trace(engine: sa.Engine, config: ReadConfig, clock: StepClock, feature_columns: tuple[str, ...] = ()) -> Trace:
-    """Record the source that `config` names if need be; return the validated requests that it asks for.
+def read_requests(
+    engine: sa.Engine, config: ReadConfig, clock: StepClock, feature_columns: tuple[str, ...] = ()
+) -> tuple[Trace, RowQuery]:
+    """Record the source that `config` names if need be; return the validated requests, and the query that gave them.
 
     Raises:
         InputError: the source or a column cannot be read, or there are no such requests.
         GateError: the requests are not fit for use.
         StorageError: the database failed.
     """
-    return read_sample(engine, config, clock, feature_columns)[0]
-
-
-def read_sample(
-    engine: sa.Engine, config: ReadConfig, clock: StepClock, feature_columns: tuple[str, ...] = ()
-) -> tuple[Trace, int]:
-    """Do as `read_trace`; return also how many requests of all keys there are over the same time."""
     with clock.step("record"):
         source_id = _record(engine, config)
     query = RowQuery(source_id, config.since, config.until, config.max_queries, feature_columns, config.key_sample)
@@ -58,10 +53,7 @@ def read_sample(
         rows = io_task(read_rows, retries=STORAGE_RETRIES)(engine, query)
     with clock.step("validate"):
         io_task(validate_rows)(rows).require()
-        trace = to_trace(rows)
-    if config.key_sample == 1:
-        return trace, len(trace)
-    return trace, io_task(count_requests, retries=STORAGE_RETRIES)(engine, query, trace)
+        return to_trace(rows), query
 
 
 def _record(engine: sa.Engine, config: ReadConfig) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from flows.compiling import kernels_on_the_way
-from flows.reading import STORAGE_RETRIES, StepClock, read_trace
+from flows.reading import STORAGE_RETRIES, StepClock, read_requests
 from flows.runtime import config_flow, io_task, progress, say
 from infra.database import open_database
 from infra.settings import Settings, load_settings
@@ -67,7 +67,7 @@ def _requests(engine: sa.Engine, config: TrainConfig, clock: StepClock) -> Trace
     require_features(engine, config.feature_columns)
     require_device(config.device)
     _require_weights(config)
-    return read_trace(engine, config, clock, config.feature_columns)
+    return read_requests(engine, config, clock, config.feature_columns)[0]
 
 
 def _require_weights(config: TrainConfig) -> None:

@@ -208,13 +208,14 @@ def _cast(raw: pa.Array, to: pa.DataType, refuse: Refusal, told: str) -> pa.Arra
     """Cast, or refuse the rows that cannot be."""
     try:
         return raw.cast(to, safe=to != pa.float64())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # which says that a value is bad, but not which
         bad = [not _casts(raw[i : i + 1], to) for i in range(len(raw))]
         refuse(pa.array(bad), told)
         raise
 
 
 def _casts(one: pa.Array, to: pa.DataType) -> bool:
+    """Return whether a value can be cast; Arrow tells only by an error."""
     try:
         one.cast(to)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

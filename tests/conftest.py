@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import settings
 
+from benchmarks import traces
 from schemas.trace import Trace
 
 settings.register_profile("ers", deadline=None)  # a first example may compile a kernel
@@ -22,8 +22,7 @@ def traces_dir() -> Path:
 
     Tests that need it are skipped where it is missing; with ERS_REQUIRE_ALL=1 they fail.
     """
-    default = Path(__file__).parents[2] / "shared" / "traces"
-    folder = Path(os.environ.get("ERS_TRACES_DIR", default))
+    folder = traces.traces_folder()
     if not folder.is_dir():
         reason = f"no shared traces at {folder}: set ERS_TRACES_DIR"
         (pytest.fail if os.environ.get("ERS_REQUIRE_ALL") == "1" else pytest.skip)(reason)
@@ -33,21 +32,7 @@ def traces_dir() -> Path:
 @pytest.fixture(scope="session")
 def shared_trace(traces_dir: Path) -> Callable[[str], Trace]:
     """Return the shared trace of a name such as "web12": keys and sizes as recorded, no load times, one endpoint."""
-
-    @cache
-    def load(name: str) -> Trace:
-        rows = pd.read_parquet(traces_dir / f"{name}.parquet", columns=["timestamp", "key", "size_bytes"])
-        codes, distinct = pd.factorize(rows["key"])
-        return Trace(
-            key=codes.astype(np.int64),
-            timestamp_s=rows["timestamp"].to_numpy(np.float64, copy=True),
-            size_bytes=rows["size_bytes"].to_numpy(np.int64, copy=True),
-            load_time_ms=np.full(len(rows), np.nan, np.float32),
-            endpoint=np.zeros(len(rows), np.int32),
-            n_keys=len(distinct),
-        )
-
-    return load
+    return cache(traces.shared_trace)
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def start(n_keys: int, limit: int, next_request: NDArray[np.int64]) -> State:
 
 
 @kernel
-def _following(state: State) -> int:
+def following(state: State) -> int:
     """Return when the object of the current request comes next."""
     return int(state.next_request[state.ledger.counts[NOW]])
 
@@ -56,7 +56,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
         remove(state, key)
     if not hits(state.ledger, key):
         return False
-    put(state.farthest, key, -_following(state))
+    put(state.farthest, key, -following(state))
     return True
 
 
@@ -67,7 +67,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
         return False
     while is_full(state.ledger, requests.charge[i]):
         book_eviction(state.ledger, pop(state.farthest))
-    put(state.farthest, requests.key[i], -_following(state))
+    put(state.farthest, requests.key[i], -following(state))
     book_admission(state.ledger, requests, i)
     return True
 

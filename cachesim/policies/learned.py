@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
-from cachesim.features import FEATURES, HISTORY_WIDTH, Float32Array
+from cachesim.features import FEATURES, HISTORY_WIDTH, LOAD_TIME_AT, SIZE_AT, Float32Array
 from cachesim.history import History, empty_history, note, write_row
 from cachesim.policies.ledger import (
     LIMIT,
@@ -151,9 +151,9 @@ def _write_row(state: State, requests: Requests, i: int) -> None:
 @kernel
 def _keep_unsaid(state: State, requests: Requests, i: int, stored: Float32Array) -> None:
     """Take over from the history row of the stored copy what request i, which says no size, does not say."""
-    state.row[HISTORY_WIDTH - 4] = stored[HISTORY_WIDTH - 4]
+    state.row[SIZE_AT] = stored[SIZE_AT]
     if np.isnan(requests.load_time_ms[i]):
-        state.row[HISTORY_WIDTH - 3] = stored[HISTORY_WIDTH - 3]
+        state.row[LOAD_TIME_AT] = stored[LOAD_TIME_AT]
     for c in range(requests.columns.shape[1]):
         if np.isnan(requests.columns[i, c]):
             state.row[HISTORY_WIDTH + c] = stored[HISTORY_WIDTH + c]

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
-from cachesim.heap import pop
+from cachesim.heap import pop, top
 from cachesim.oracle import NEVER
 from cachesim.policies import belady
-from cachesim.policies.belady import State, access, knows, remove, start
-from cachesim.policies.ledger import NOW, REJECTIONS, admissible, book_eviction, is_full
+from cachesim.policies.belady import State, access, following, knows, remove, start
+from cachesim.policies.ledger import REJECTIONS, admissible, book_eviction, is_full
 from cachesim.requests import Requests
 
 __all__ = ["State", "access", "admit", "knows", "remove", "replay", "start"]
@@ -26,9 +26,8 @@ __all__ = ["State", "access", "admit", "knows", "remove", "replay", "start"]
 @kernel
 def _comes_last(state: State) -> bool:
     """Return whether the object of the current request comes again after all residents, or never."""
-    following = state.next_request[state.ledger.counts[NOW]]
-    farthest = -state.farthest.priority[state.farthest.key[0]]
-    return bool(following == NEVER or following > farthest)
+    mine, farthest = following(state), -state.farthest.priority[top(state.farthest)]
+    return bool(mine == NEVER or mine > farthest)
 
 
 @kernel

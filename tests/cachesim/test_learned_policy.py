@@ -13,10 +13,12 @@ from cachesim.cache import Cache
 from cachesim.capacity import Capacity
 from cachesim.features import FEATURES, HISTORY_WIDTH
 from cachesim.history import missing_values
-from cachesim.policies.ledger import RESIDENTS, USED
-from cachesim.replay import replay
+from cachesim.policies import learned
+from cachesim.policies.ledger import ADMISSIONS, EVICTIONS, REJECTIONS, RESIDENTS, USED
+from cachesim.replay import begin, replay
+from cachesim.requests import chunks
 from cachesim.rollout import oldest_first
-from cachesim.sampled import build_stream, create_caches, replay_until
+from cachesim.sampled import build_stream, count, create_caches, replay_until
 from cachesim.scorer import Scorer
 from cachesim.synthetic import energy_trace
 from schemas.errors import ConfigError
@@ -71,6 +73,26 @@ def test_a_replay_decides_as_the_evaluation_does(
     assert [done.admissions, done.evictions, done.rejections] == caches.counts[0].tolist()
     assert (done.resident_objects, done.resident_charge) == (caches.residents[0], caches.used[0])
     assert (done.rejections > 0) == (untrained or capacity.limit == 60_000)  # some are larger than 60,000 bytes
+
+
+@every_capacity
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_replay_leaves_the_caches_as_the_evaluation_does(trace: Trace, capacity: Capacity, seed: int) -> None:
+    scorer, hit = random_net(60.0, seed, COLUMNS), np.zeros(len(trace), np.bool_)
+    stream = build_stream(trace, capacity, TRAINING)
+    whole = create_caches(stream, trace.n_keys, 1, 0)
+    replay_until(whole, 0, stream, len(trace), scorer, 16, hit)
+    state = begin(trace, "learned", capacity, **options_of(trace, capacity, scorer, candidates=16))
+    for span, requests in chunks(trace, capacity):
+        learned.replay(state, requests, hit[span])
+    if not hit[-1]:  # else it is counted already
+        count(state.caches, 0, False)
+    n = whole.residents[0]
+    for name in ("slot_of", "residents", "used", "position", "hit_ratio", "random"):
+        np.testing.assert_array_equal(getattr(state.caches, name), getattr(whole, name), err_msg=name)
+    for name in ("key", "last", "admitted", "charge", "history"):
+        np.testing.assert_array_equal(getattr(state.caches, name)[0, :n], getattr(whole, name)[0, :n], err_msg=name)
+    assert state.ledger.counts[[ADMISSIONS, EVICTIONS, REJECTIONS]].tolist() == whole.counts[0].tolist()
 
 
 @every_capacity

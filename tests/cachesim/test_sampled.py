@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from cachesim.capacity import Capacity
 from cachesim.draws import random_states
-from cachesim.features import FEATURES, GAPS, HIT_STEP, MOMENT_FEATURES, fit_normaliser, raw_normaliser
-from cachesim.history import History, empty_history, missing_values, remember
+from cachesim.features import FEATURES, GAPS, HIT_STEP, MOMENT_FEATURES, raw_normaliser
 from cachesim.replay import replay
 from cachesim.rollout import oldest_first
 from cachesim.sampled import (
@@ -25,32 +24,23 @@ from cachesim.sampled import (
     Stream,
     advance,
     build_stream,
-    choose,
-    count,
     create_caches,
-    drop,
-    empty_caches,
-    enter,
-    remembered_keys,
     remove,
     replay_until,
     resolve,
     sample,
-    touch,
 )
-from cachesim.scorer import Scorer, Workspace, build_scorer, workspace
+from cachesim.scorer import Scorer, build_scorer
 from cachesim.synthetic import energy_trace
 from schemas.trace import Trace
+from tests.models.sampled import Requests, SampledEviction
 
-MASK = 2**64 - 1
 GOLDEN = Path(__file__).parents[1] / "golden" / "sampled_hits.json"
-HISTORY_MULTIPLE = 8
-Requests = list[tuple[int, int]]  # (key, size_bytes)
 requests_of_few_keys = st.lists(st.tuples(st.integers(0, 14), st.integers(1, 9)), min_size=1, max_size=150)
 
 
 def stream_of(trace: Trace, capacity: Capacity) -> Stream:
-    return build_stream(trace, capacity, len(trace), HISTORY_MULTIPLE)
+    return build_stream(trace, capacity, len(trace))
 
 
 def whole_replay(
@@ -73,75 +63,6 @@ def linear_scorer(weight: dict[str, float]) -> Scorer:
     return build_scorer(raw_normaliser(len(FEATURES)), first, bias, one, zero, one[0], zero)
 
 
-class Model:
-    """A cache written plainly: residents in a list, whose last one takes the place of an evicted one."""
-
-    def __init__(self, limit: int, candidates: int, state: int, weight: dict[str, float]) -> None:
-        self.limit, self.candidates, self.state, self.weight = limit, candidates, state, weight
-        self.residents: list[int] = []
-        self.charge: dict[int, int] = {}
-        self.last: dict[int, int] = {}
-        self.admitted: dict[int, int] = {}
-        self.size_bytes: dict[int, int] = {}  # at the latest request
-        self.requested: dict[int, list[int]] = {}
-        self.hit_ratio = 0.0
-        self.admissions = self.evictions = self.rejections = 0
-
-    def run(self, requests: Requests, in_bytes: bool) -> list[bool]:
-        return [self.request(t, key, size, size if in_bytes else 1) for t, (key, size) in enumerate(requests)]
-
-    def request(self, t: int, key: int, size_bytes: int, charge: int) -> bool:
-        self.requested.setdefault(key, []).append(t)
-        hit = key in self.residents
-        if hit:
-            self.last[key], self.size_bytes[key] = t, size_bytes
-        elif charge > self.limit or not self.make_room(t, key, size_bytes, charge):
-            self.rejections += 1
-        else:
-            self.residents.append(key)
-            self.charge[key], self.size_bytes[key], self.last[key], self.admitted[key] = charge, size_bytes, t, t
-            self.admissions += 1
-        self.hit_ratio += HIT_STEP * (hit - self.hit_ratio)
-        return hit
-
-    def make_room(self, t: int, key: int, size_bytes: int, charge: int) -> bool:
-        while sum(self.charge[r] for r in self.residents) + charge > self.limit:
-            drawn = self.draw()
-            scores = [self.score(t, candidate, key, size_bytes) for candidate in drawn]
-            victim = drawn[scores.index(max(scores))]
-            if victim is None:
-                return False
-            self.evictions += 1
-            self.residents[victim] = self.residents[-1]
-            self.residents.pop()
-        return True
-
-    def draw(self) -> list[int | None]:
-        """None is the incoming object, a number the place of a resident."""
-        n = len(self.residents)
-        if n < self.candidates:
-            return [None, *(j % n for j in range(self.candidates - 1))]
-        return [None, *(self.random() % n for _ in range(self.candidates - 1))]
-
-    def random(self) -> int:
-        self.state ^= (self.state << 13) & MASK
-        self.state ^= self.state >> 7
-        self.state ^= (self.state << 17) & MASK
-        return self.state >> 33
-
-    def score(self, t: int, candidate: int | None, incoming: int, incoming_bytes: int) -> float:
-        key = incoming if candidate is None else self.residents[candidate]
-        size_bytes = incoming_bytes if candidate is None else self.size_bytes[key]
-        requested = self.requested[key]
-        known = {
-            "age": 0 if candidate is None else t - self.last[key],
-            "time_in_cache": 0 if candidate is None else t - self.admitted[key],
-            "gap_1": requested[-1] - requested[-2] if len(requested) > 1 else -1,
-            "size_bytes": size_bytes,
-        }
-        return 1000 + sum(weight * known[name] for name, weight in self.weight.items())
-
-
 # Whole numbers and few of them, so that float32 and Python agree on which of two scores is the higher one.
 WEIGHTS = [
     {"age": 1.0},
@@ -157,7 +78,7 @@ def check_against_model(
     stream = stream_of(trace, capacity)
     caches, hit = whole_replay(trace, stream, linear_scorer(weight), candidates, seed)
     state = int(random_states(seed, 1)[0])
-    model = Model(capacity.limit, candidates, state, weight)
+    model = SampledEviction(capacity.limit, candidates, state, weight)
     assert hit == model.run(requests, capacity.unit == "bytes")
     residents = caches.residents[0]
     assert caches.key[0, :residents].tolist() == model.residents
@@ -323,66 +244,6 @@ def test_a_replay_in_two_parts_equals_one(trace: Trace, capacity: Capacity, stop
     assert hit_of_parts.tolist() == hit
     for one, two in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one, two)
-
-
-class OneAtATime:
-    """A cache that is told of each request when it arrives, and has no stream to look into."""
-
-    def __init__(self, trace: Trace, capacity: Capacity, scorer: Scorer, candidates: int) -> None:
-        self.limit, self.scorer = capacity.limit, scorer
-        objects = capacity.mean_objects(trace)
-        self.history: History = empty_history(
-            trace.n_keys,
-            len(trace.endpoint_names),
-            objects,
-            remembered_keys(objects, HISTORY_MULTIPLE),
-            missing_values(trace),
-        )
-        self.row = np.empty(len(scorer.normaliser.transform) - MOMENT_FEATURES, np.float32)
-        self.caches = empty_caches(trace.n_keys, trace.n_keys, self.row.size, 1, 0)
-        self.work: Workspace = workspace(scorer, candidates)
-
-    def request(self, key: int, endpoint: int, charge: int, size_bytes: int, load_time_ms: float) -> bool:
-        t, none = self.caches.position[0], np.empty(0, np.float32)
-        remember(self.history, t, key, endpoint, size_bytes, load_time_ms, none, self.row)
-        slot = self.caches.slot_of[0, key]
-        if slot >= 0:
-            touch(self.caches, 0, slot, self.row)
-        else:
-            self.make_room_and_enter(key, charge)
-        count(self.caches, 0, slot >= 0)
-        return bool(slot >= 0)
-
-    def make_room_and_enter(self, key: int, charge: int) -> None:
-        while not enter(self.caches, 0, key, charge, self.row, self.limit):
-            half_lives = self.history.half_lives
-            if drop(self.caches, 0, choose(self.caches, 0, self.row, half_lives, 1.0, self.scorer, self.work)):
-                return
-
-
-def random_scorer(trace: Trace, seed: int) -> Scorer:
-    """A network of random weights behind a normaliser that keeps its inputs small."""
-    rng, f = np.random.default_rng(seed), len(FEATURES)
-    shapes = ((32, f), (32,), (32, 32), (32,), (32,), (1,))
-    layers = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
-    rows = (2.0 ** rng.uniform(0, 12, (500, f))).astype(np.float32)
-    return build_scorer(fit_normaliser(rows, (), trace.n_keys / 10), *layers)
-
-
-@every_capacity
-@pytest.mark.parametrize("seed", [0, 1])
-def test_one_request_at_a_time_and_a_whole_replay_decide_alike(trace: Trace, capacity: Capacity, seed: int) -> None:
-    scorer = random_scorer(trace, seed)
-    whole, hit = whole_replay(trace, stream_of(trace, capacity), scorer, 16)
-    single = OneAtATime(trace, capacity, scorer, 16)
-    requests = (trace.key, trace.endpoint, capacity.charges(trace), trace.size_bytes, trace.load_time_ms)
-    assert [single.request(*request) for request in zip(*requests, strict=True)] == hit
-    n = whole.residents[0]
-    assert 0 < sum(hit) < len(hit)
-    for name in ("slot_of", "residents", "used", "position", "hit_ratio", "random", "counts"):
-        np.testing.assert_array_equal(getattr(single.caches, name), getattr(whole, name), err_msg=name)
-    for name in ("key", "last", "admitted", "charge", "history"):
-        np.testing.assert_array_equal(getattr(single.caches, name)[0, :n], getattr(whole, name)[0, :n], err_msg=name)
 
 
 def test_a_removed_resident_is_gone_and_counts_as_no_eviction(trace: Trace) -> None:

@@ -17,6 +17,13 @@ from tests.models.nets import OPTIONS
 
 CAPACITIES = [Capacity(20, "objects"), Capacity(3, "objects"), Capacity(4_000, "bytes"), Capacity(500, "bytes")]
 MAY_REFUSE = ("min-bypass", "gdsf", "adapt-size", "learned")  # also what would fit
+# With room for all: slru trims a full segment all the same, and adapt-size refuses large objects.
+HOLDS_ALL = [
+    (policy, unit)
+    for policy in [*POLICIES, *LEARNED]
+    for unit in ("objects", "bytes")
+    if policy != "slru" and (policy, unit) != ("adapt-size", "bytes")
+]
 every_policy = pytest.mark.parametrize("policy", [*POLICIES, *LEARNED])
 every_capacity = pytest.mark.parametrize("capacity", CAPACITIES, ids=lambda c: f"{c.limit}-{c.unit}")
 every_lifetime = pytest.mark.parametrize("ttl_s", [np.inf, 3.0], ids=["for-ever", "3-s"])
@@ -137,11 +144,9 @@ def test_no_policy_hits_more_than_the_bounds_with_objects(trace: Trace, policy: 
     assert replay(trace, policy, capacity).hit.sum() <= replay(trace, bound, capacity).hit.sum()
 
 
-@every_policy
+@pytest.mark.parametrize("policy", POLICIES)  # a learned one may refuse what is repeated
 def test_one_object_serves_immediate_repetitions_only(trace: Trace, policy: str) -> None:
     repeated = np.concatenate([[False], trace.key[1:] == trace.key[:-1]])
-    if policy in LEARNED:
-        pytest.skip("it may refuse what is repeated")
     hit = replay(trace, policy, Capacity(1, "objects")).hit
     if policy in MAY_REFUSE:
         assert hit.sum() >= repeated.sum()
@@ -149,12 +154,9 @@ def test_one_object_serves_immediate_repetitions_only(trace: Trace, policy: str)
         np.testing.assert_array_equal(hit, repeated)
 
 
-@every_policy
-@pytest.mark.parametrize("unit", ["objects", "bytes"])
+@pytest.mark.parametrize(("policy", "unit"), HOLDS_ALL)
 def test_a_cache_for_all_misses_first_requests_only(constant_sizes: Trace, policy: str, unit: str) -> None:
     trace = constant_sizes
-    if policy == "slru" or (policy == "adapt-size" and unit == "bytes"):
-        pytest.skip("it trims a full segment, or refuses large objects, even when there is room")
     _, first = np.unique(trace.key, return_index=True)
     limit = first.size if unit == "objects" else int(trace.size_bytes[first].sum())
     outcome = replay(trace, policy, Capacity(limit, "objects" if unit == "objects" else "bytes"), ttl_s=np.inf)

@@ -7,6 +7,7 @@ import pytest
 
 from cachesim.features import FEATURES
 from cachesim.keysample import sample_keys
+from cachesim.sampled import HISTORY_MULTIPLE
 from cachesim.synthetic import energy_trace
 from learning.problem import CacheProblem, build_problem
 from schemas.config import TrainConfig
@@ -80,6 +81,10 @@ def test_too_few_requests_are_refused(trace: Trace) -> None:
 def test_a_weight_of_an_unknown_column_is_refused_with_the_nearest_names(trace: Trace) -> None:
     with pytest.raises(ConfigError, match="did you mean load_time_ms"):
         problem_of(trace, cache_weights={"load_time": 1.0})
+
+
+def test_as_many_keys_are_remembered_when_nothing_is_said_whoever_asks() -> None:
+    assert TrainConfig().history_multiple == HISTORY_MULTIPLE
 
 
 def test_what_is_learned_from_a_sample_of_the_keys_is_told_in_requests_and_objects_of_the_whole() -> None:
