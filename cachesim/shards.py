@@ -47,8 +47,8 @@ def sampled_lru_curve(
 ) -> Curve:
     """Return an estimate of `curves.lru_curve`.
 
-    It says nothing about capacities below 1 / rate at the end, and little below ten times that. Memory is O(max_keys),
-    or O(rate * n_keys) without a limit, beside a few numbers for each object code.
+    It says nothing about capacities below 1 / rate at the end. Memory is O(max_keys), or O(rate * n_keys) without a
+    limit, beside a few numbers for each object code.
 
     Args:
         trace: n requests.
