@@ -32,14 +32,15 @@ from cachesim.policies.ledger import (
     is_full,
     outlived,
 )
+from cachesim.policies.loop import replay_with
 from cachesim.policies.queues import (
     NOWHERE,
     Queues,
     empty_queues,
     enter,
     first,
+    knows_members,
     leave,
-    members,
     recall,
     remember,
     renew,
@@ -188,15 +189,5 @@ def remove(state: State, key: int) -> None:
     book_removal(state.ledger, key)
 
 
-def knows(state: State, codes: slice) -> NDArray[np.bool_]:
-    """Return which objects of a slice of codes the state says something about."""
-    return members(state.queues, codes)
-
-
-@kernel
-def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
-    """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(requests.key.size):
-        hit[i] = access(state, requests, i)
-        if not hit[i]:
-            admit(state, requests, i)
+knows = knows_members
+replay = replay_with(globals())

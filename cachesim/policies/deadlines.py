@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
 from cachesim.heap import Heap, empty_heap, put, take, top
@@ -16,7 +15,7 @@ from cachesim.policies.ledger import (
     book_removal,
     empty_ledger,
     is_full,
-    residents,
+    knows_residents,
 )
 from cachesim.requests import Requests
 
@@ -62,6 +61,4 @@ def remove(state: State, key: int) -> None:
     book_removal(state.ledger, key)
 
 
-def knows(state: State, codes: slice) -> NDArray[np.bool_]:
-    """Return which objects of a slice of codes the state says something about."""
-    return residents(state.ledger, codes)
+knows = knows_residents

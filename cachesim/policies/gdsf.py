@@ -27,9 +27,10 @@ from cachesim.policies.ledger import (
     empty_ledger,
     hits,
     is_full,
+    knows_residents,
     outlived,
-    residents,
 )
+from cachesim.policies.loop import replay_with
 from cachesim.requests import Requests
 
 AGE, KNOWN_SUM_MS, KNOWN = range(3)  # indices of State.numbers
@@ -116,15 +117,5 @@ def remove(state: State, key: int) -> None:
     book_removal(state.ledger, key)
 
 
-def knows(state: State, codes: slice) -> NDArray[np.bool_]:
-    """Return which objects of a slice of codes the state says something about."""
-    return residents(state.ledger, codes)
-
-
-@kernel
-def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
-    """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(requests.key.size):
-        hit[i] = access(state, requests, i)
-        if not hit[i]:
-            admit(state, requests, i)
+knows = knows_residents
+replay = replay_with(globals())

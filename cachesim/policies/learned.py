@@ -29,6 +29,7 @@ from cachesim.policies.ledger import (
     outlived,
     residents,
 )
+from cachesim.policies.loop import replay_with
 from cachesim.requests import Requests
 from cachesim.sampled import (
     HISTORY_MULTIPLE,
@@ -213,10 +214,4 @@ def knows(state: State, codes: slice) -> NDArray[np.bool_]:
     return known
 
 
-@kernel
-def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
-    """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(requests.key.size):
-        hit[i] = access(state, requests, i)
-        if not hit[i]:
-            admit(state, requests, i)
+replay = replay_with(globals())

@@ -1,6 +1,6 @@
 """The bookkeeping that every policy shares: who is resident, for how much, until when, and the counts."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,11 @@ def empty_ledger(n_keys: int, limit: int) -> Ledger:
 def residents(ledger: Ledger, codes: slice) -> NDArray[np.bool_]:
     """Return which objects of a slice of codes are resident."""
     return ledger.charge[codes] > 0
+
+
+def knows_residents(state: Any, codes: slice) -> NDArray[np.bool_]:
+    """Return which objects of a slice of codes a state says something about, where these are the residents alone."""
+    return residents(state.ledger, codes)
 
 
 @kernel

@@ -31,6 +31,7 @@ from cachesim.policies.ledger import (
     outlived,
     residents,
 )
+from cachesim.policies.loop import replay_with
 from cachesim.requests import Requests
 from cachesim.slots import Slots, empty_slots, occupy, vacate
 
@@ -307,10 +308,4 @@ def knows(state: State, codes: slice) -> NDArray[np.bool_]:
     return residents(state.ledger, codes) | looked_poor
 
 
-@kernel
-def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
-    """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(requests.key.size):
-        hit[i] = access(state, requests, i)
-        if not hit[i]:
-            admit(state, requests, i)
+replay = replay_with(globals())

@@ -9,15 +9,13 @@ that comes next the latest goes, be it a resident or the incoming one, until the
 that was made before it is refused stays free. An object that never comes again enters only where there is room.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cachesim.compiled import kernel
 from cachesim.heap import pop, top
 from cachesim.oracle import NEVER
 from cachesim.policies import belady
 from cachesim.policies.belady import State, access, following, knows, remove, start
 from cachesim.policies.ledger import REJECTIONS, admissible, book_eviction, is_full
+from cachesim.policies.loop import replay_with
 from cachesim.requests import Requests
 
 __all__ = ["State", "access", "admit", "knows", "remove", "replay", "start"]
@@ -43,10 +41,4 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return bool(belady.admit(state, requests, i))
 
 
-@kernel
-def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
-    """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(requests.key.size):
-        hit[i] = access(state, requests, i)
-        if not hit[i]:
-            admit(state, requests, i)
+replay = replay_with(globals())

@@ -3,7 +3,7 @@
 A queue holds residents, or the names of objects that left the cache (a ghost queue).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +48,9 @@ def share(limit: int, fraction: float) -> int:
     return max(1, int(limit * fraction))
 
 
-def members(queues: Queues, codes: slice) -> NDArray[np.bool_]:
-    """Return which objects of a slice of codes are in a queue."""
-    return np.asarray(queues.place[codes] != NOWHERE)
+def knows_members(state: Any, codes: slice) -> NDArray[np.bool_]:
+    """Return which objects of a slice of codes a state says something about, where these are those in its `queues`."""
+    return np.asarray(state.queues.place[codes] != NOWHERE)
 
 
 @kernel

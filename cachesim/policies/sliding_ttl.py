@@ -7,12 +7,12 @@ without lifetimes this is LRU.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
 from cachesim.heap import put
 from cachesim.policies.deadlines import State, admit, expire_until, knows, remove, start
 from cachesim.policies.ledger import MORTAL, hits, outlived
+from cachesim.policies.loop import replay_with
 from cachesim.requests import Requests
 
 __all__ = ["State", "access", "admit", "knows", "remove", "replay", "start"]
@@ -34,10 +34,4 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
-def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
-    """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(requests.key.size):
-        hit[i] = access(state, requests, i)
-        if not hit[i]:
-            admit(state, requests, i)
+replay = replay_with(globals())

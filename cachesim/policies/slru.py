@@ -11,9 +11,6 @@ segment is admitted; it stays in the lowest one, so that a cache of less than fo
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cachesim.compiled import kernel
 from cachesim.policies.ledger import (
     Ledger,
@@ -24,9 +21,10 @@ from cachesim.policies.ledger import (
     empty_ledger,
     hits,
     is_full,
+    knows_residents,
     outlived,
-    residents,
 )
+from cachesim.policies.loop import replay_with
 from cachesim.policies.queues import Queues, empty_queues, enter, first, leave, renew
 from cachesim.requests import Requests
 
@@ -130,15 +128,5 @@ def remove(state: State, key: int) -> None:
     book_removal(state.ledger, key)
 
 
-def knows(state: State, codes: slice) -> NDArray[np.bool_]:
-    """Return which objects of a slice of codes the state says something about."""
-    return residents(state.ledger, codes)
-
-
-@kernel
-def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
-    """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(requests.key.size):
-        hit[i] = access(state, requests, i)
-        if not hit[i]:
-            admit(state, requests, i)
+knows = knows_residents
+replay = replay_with(globals())

@@ -5,12 +5,10 @@ copy leaves as soon as it expires, at the next request whatever that asks for. W
 expires first goes; among equals, the one admitted first, so that without lifetimes this is FIFO.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cachesim.compiled import kernel
 from cachesim.policies.deadlines import State, admit, expire_until, knows, remove, start
 from cachesim.policies.ledger import hits, outlived
+from cachesim.policies.loop import replay_with
 from cachesim.requests import Requests
 
 __all__ = ["State", "access", "admit", "knows", "remove", "replay", "start"]
@@ -24,10 +22,4 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return bool(hits(state.ledger, requests.key[i]))
 
 
-@kernel
-def replay(state: State, requests: Requests, hit: NDArray[np.bool_]) -> None:
-    """Serve requests in order; write to `hit` which ones hit."""
-    for i in range(requests.key.size):
-        hit[i] = access(state, requests, i)
-        if not hit[i]:
-            admit(state, requests, i)
+replay = replay_with(globals())
