@@ -100,12 +100,12 @@ def feature_table(column_names: tuple[str, ...], indicators: tuple[Indicator, ..
         indicators: what the last of these are, as `categories.encode` gives them.
     """
     numbers = column_names[: len(column_names) - len(indicators)]
-    return (*FEATURES, *map(_number_feature, numbers), *map(_indicator_feature, indicators))
+    others = {*(feature.name for feature in FEATURES), *(indicator.name for indicator in indicators)}
+    return (*FEATURES, *(_number_feature(column, others) for column in numbers), *map(_indicator_feature, indicators))
 
 
-def _number_feature(column: str) -> Feature:
-    built_in = any(column == feature.name for feature in FEATURES)
-    name, definition = f"{column} (column)" if built_in else column, _NUMBER.format(column)
+def _number_feature(column: str, others: set[str]) -> Feature:
+    name, definition = f"{column} (column)" if column in others else column, _NUMBER.format(column)
     return Feature(name, COLUMN_UNITS.get(column, "as recorded"), definition, SYMLOG2, low=-np.inf, column=column)
 
 

@@ -206,17 +206,12 @@ def _array(values: tuple[object, ...], field: pa.Field) -> pa.Array:
 
 
 def _number(value: Any, field: pa.Field) -> float | int | None:
-    whole = pa.types.is_integer(field.type)
     try:
-        number = None if value is None else float(value)
-    except (TypeError, ValueError):
-        number = np.nan
-    if isinstance(value, int) and whole:
-        return value
-    if number is None or not (np.isnan(number) or (whole and number != int(number))):
-        return int(value) if whole and number is not None else number
-    kind = "a whole number" if whole else "a number"
-    raise TraceError(f"cache_metrics: column {field.name} holds {value!r} where {kind} is needed; mend or remove it")
+        return None if value is None else (int if pa.types.is_integer(field.type) else float)(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TraceError(
+            f"cache_metrics: column {field.name} holds {value!r} where a number is needed; mend or remove it"
+        ) from None
 
 
 def _encoded(schema: pa.Schema) -> pa.Schema:

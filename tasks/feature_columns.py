@@ -119,7 +119,8 @@ def _warnings(name: str, span: pd.Series) -> Iterator[str]:
     """Say what is odd about a column that was named; ConfigError when nothing can be made of it."""
     fault = _fault(span)
     if fault:
-        raise ConfigError(f"feature_columns: {name} {fault}; {REMEDY if is_text(span) else 'leave it out'}")
+        remedy = "leave it out" if fault == NO_VALUE else REMEDY
+        raise ConfigError(f"feature_columns: {name} {fault}; {remedy}")
     if BY_NAME_ONLY.get(name) == POLICY_MADE:
         yield (
             f"warning: feature_columns: {name} tells what the recording policy did; "
