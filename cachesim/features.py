@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cachesim.categories import Indicator
 from cachesim.compiled import kernel
 from schemas.trace import FloatArray
 
@@ -45,6 +46,8 @@ class Feature:
         transform: a code of `TRANSFORMS`.
         low: smallest raw value.
         high: largest raw value.
+        column: of the table, that the feature is made of; empty for a built-in one.
+        category: the text in `column` for which the feature is 1, else it is 0; None where the column is a number.
     """
 
     name: str
@@ -53,13 +56,23 @@ class Feature:
     transform: int
     low: float = 0.0
     high: float = np.inf
+    column: str = ""
+    category: str | None = None
 
 
 _GAP = "requests between the object's {}. and {}. last ones; -1 when there is none in the bounded history"
 _COUNT = "sum over the object's requests of 2^(-age / ({:g} * capacity in objects))"
-_HITS = f"moving average over the earlier requests of hits (1) and misses (0), the newest weighs {HIT_STEP}"
-_ENDPOINT_GAP = f"moving average over the endpoint's requests of log2(1 + gap_1), the newest weighs {ENDPOINT_STEP}"
-_ENDPOINT_NEW = f"moving share of the endpoint's requests whose key has no history, the newest weighs {ENDPOINT_STEP}"
+_HITS = f"moving average over the earlier requests of hits (1) and misses (0), from 0, the newest weighs {HIT_STEP}"
+_ENDPOINT_GAP = (
+    "moving average of log2(1 + gap_1) over the endpoint's requests to keys with a history, "
+    f"from log2(1 + capacity in objects), the newest weighs {ENDPOINT_STEP}"
+)
+_ENDPOINT_NEW = (
+    f"moving share of the endpoint's requests whose key has no history, from 0.5, the newest weighs {ENDPOINT_STEP}"
+)
+_NUMBER = "column {} of the object's last request, true counts as 1; its mean over the training span when missing"
+_INDICATOR = "1 if the column {} of the object's last request is exactly the text {!r}, else 0; 0 when missing"
+COLUMN_UNITS = {"item_count": "objects", "traffic_intensity": "requests/s", "ttl_s": "s", "hit_ratio": "1"}
 
 FEATURES = (
     Feature("age", "requests", "requests to this cache since the object's last one; 0 for the incoming one", LOG2_1P),
@@ -79,13 +92,28 @@ COUNTS_AT = GAPS  # position of the first decayed count in a history row, and of
 SIZE_AT, LOAD_TIME_AT, ENDPOINT_GAP_AT, ENDPOINT_NEW_AT = range(HISTORY_WIDTH - 4, HISTORY_WIDTH)
 
 
-def feature_table(column_names: tuple[str, ...]) -> tuple[Feature, ...]:
-    """Return the features of a policy that also uses the given columns, in the order the network sees them."""
-    text = "{} at the object's last request; the training mean when missing"
-    return (
-        *FEATURES,
-        *(Feature(name, "as recorded", text.format(name), SYMLOG2, low=-np.inf) for name in column_names),
-    )
+def feature_table(column_names: tuple[str, ...], indicators: tuple[Indicator, ...] = ()) -> tuple[Feature, ...]:
+    """Return the features of a policy that also uses the given columns, in the order the network sees them.
+
+    Args:
+        column_names: of `Trace.columns`.
+        indicators: what the last of these are, as `categories.encode` gives them.
+    """
+    numbers = column_names[: len(column_names) - len(indicators)]
+    others = {*(feature.name for feature in FEATURES), *(indicator.name for indicator in indicators)}
+    return (*FEATURES, *(_number_feature(column, others) for column in numbers), *map(_indicator_feature, indicators))
+
+
+def _number_feature(column: str, others: set[str]) -> Feature:
+    name, definition = f"{column} (column)" if column in others else column, _NUMBER.format(column)
+    return Feature(name, COLUMN_UNITS.get(column, "as recorded"), definition, SYMLOG2, low=-np.inf, column=column)
+
+
+def _indicator_feature(indicator: Indicator) -> Feature:
+    # SYMLOG2 leaves 0 and 1 as they are, so that every column is transformed alike.
+    column, value = indicator.column, indicator.value
+    definition = _INDICATOR.format(column, value)
+    return Feature(indicator.name, "0 or 1", definition, SYMLOG2, high=1.0, column=column, category=value)
 
 
 def half_lives(capacity_objects: float) -> FloatArray:

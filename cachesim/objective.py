@@ -21,7 +21,8 @@ def request_values(trace: Trace, training: int, weights: dict[str, float]) -> Fl
         shape (n,); 1 everywhere when `weights` is empty. An unknown value (NaN) counts as the training mean.
 
     Raises:
-        ConfigError: a column is not known, its training mean is not above 0, or a weight is negative or not finite.
+        ConfigError: a column is not known or holds text, its training mean is not above 0, or a weight is negative or
+            not finite.
     """
     values = np.full(len(trace), 0.0 if weights else 1.0)
     for name, weight in weights.items():
@@ -36,6 +37,8 @@ def _column(trace: Trace, name: str) -> FloatArray:
         return np.asarray(getattr(trace, name), np.float64)
     if name in trace.column_names:
         return trace.columns[:, trace.column_names.index(name)].astype(np.float64)
+    if name in trace.text_names:
+        raise ConfigError(f"cache_weights: {name} holds text; only numbers weigh hits")
     known = ["load_time_ms", "size_bytes", *trace.column_names]
     raise ConfigError(f"cache_weights: unknown column {name}{nearest(name, known)}")
 

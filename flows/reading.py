@@ -1,7 +1,7 @@
 """What the flows that read requests share: recording a source first, reading and checking rows, timing the steps."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from schemas.expectations import MIN_REQUESTS
 from schemas.tables import cache_metrics
 from schemas.trace import Trace
 from tasks.extract import HOW_TO_FILL, RowQuery, is_empty, read_rows, to_trace
+from tasks.feature_columns import choose_features
 from tasks.ingest import IngestedSource, ingest_file
 from tasks.simulate import record_simulated
 from tasks.validate import validate_rows
@@ -37,9 +38,20 @@ class StepClock:
 
 
 def read_requests(
-    engine: sa.Engine, config: ReadConfig, clock: StepClock, feature_columns: tuple[str, ...] = ()
+    engine: sa.Engine,
+    config: ReadConfig,
+    clock: StepClock,
+    feature_columns: tuple[str, ...] = (),
+    training_requests: Callable[[int], int] = int,
 ) -> tuple[Trace, RowQuery]:
     """Record the source that `config` names if need be; return the validated requests, and the query that gave them.
+
+    Args:
+        engine: of `open_database`.
+        config: which requests.
+        clock: times the steps.
+        feature_columns: columns to learn from; which of them were taken is said on stderr.
+        training_requests: of how many there are, how many, the earliest, are learned from.
 
     Raises:
         InputError: the source or a column cannot be read, or there are no such requests.
@@ -53,6 +65,9 @@ def read_requests(
         rows = io_task(read_rows, retries=STORAGE_RETRIES)(engine, query)
     with clock.step("validate"):
         io_task(validate_rows)(rows).require()
+        rows, said = choose_features(rows, training_requests(len(rows)))
+        for line in said:
+            say(line)
         return to_trace(rows), query
 
 

@@ -23,6 +23,7 @@ from schemas.errors import ConfigError, StorageError
 from schemas.names import nearest
 from schemas.trace import Trace
 from tasks.extract import require_features
+from tasks.feature_columns import FeaturePlan
 from tasks.learn import export, judge, learn, model_row
 from tasks.registry import RegisteredModel, heal, register
 from tasks.report import write_report
@@ -64,16 +65,20 @@ def train(config: TrainConfig) -> dict[str, Any]:
 
 
 def _requests(engine: sa.Engine, config: TrainConfig, clock: StepClock) -> Trace:
-    require_features(engine, config.feature_columns)
+    plan = require_features(engine, config.feature_columns)
     require_device(config.device)
-    _require_weights(config)
-    return read_requests(engine, config, clock, config.feature_columns)[0]
+    _require_weights(config, plan)
+    weighed = [name for name in config.cache_weights if name in plan.found]  # to be read, whatever "auto" thinks of it
+    columns = (*config.feature_columns, *weighed)
+    return read_requests(engine, config, clock, columns, config.training_requests)[0]
 
 
-def _require_weights(config: TrainConfig) -> None:
+def _require_weights(config: TrainConfig, plan: FeaturePlan) -> None:
     """Raise ConfigError unless `cache_weights` are numbers >= 0 of columns that are read, one of them above 0."""
-    known = [*WEIGHABLE_COLUMNS, *config.feature_columns]
+    known = [*WEIGHABLE_COLUMNS, *(name for name in plan.read if name not in plan.texts)]
     for name, weight in config.cache_weights.items():
+        if name in plan.texts:
+            raise ConfigError(f"cache_weights: {name} holds text; only numbers weigh hits")
         if name not in known:
             raise ConfigError(
                 f"cache_weights: {name} is neither {', '.join(WEIGHABLE_COLUMNS)} nor one of feature_columns"
@@ -145,6 +150,7 @@ def _result(problem: CacheProblem, config: TrainConfig, outcome: Outcome, clock:
         },
         "cache": {problem.served_capacity.unit: problem.served_capacity.limit},
         "key_sample": config.key_sample,
+        "feature_columns": list(problem.feature_columns),
         **outcome.evaluation,
         "seconds": clock.seconds,
     }

@@ -1,11 +1,11 @@
 """The `README.md` of an exported bundle: what it decides, and how to load it in Java, C++ and Python."""
 
-from schemas.bundle import PolicyDescription
+from schemas.bundle import Feature, PolicyDescription
 
 
 def bundle_readme(policy: PolicyDescription) -> str:
     """Return the text of `README.md`, GitHub Markdown."""
-    rows = [f"| {i} | `{f.name}` | {f.unit} | {f.definition} | {f.missing} |" for i, f in enumerate(policy.features)]
+    rows = [_row(i, feature) for i, feature in enumerate(policy.features)]
     values = {
         "@DECISION@": policy.decision,
         "@ALGORITHM@": policy.algorithm,
@@ -14,6 +14,7 @@ def bundle_readme(policy: PolicyDescription) -> str:
         "@CANDIDATES@": str(policy.candidates.use),
         "@HISTORY@": f"{policy.history_keys:,}",
         "@OBJECTS@": f"{policy.capacity.objects:,.10g}",
+        "@ENDPOINTS@": f"{len(policy.endpoints):,}",
         "@TABLE@": "\n".join(rows),
         "@F@": str(len(policy.features)),
     }
@@ -21,6 +22,17 @@ def bundle_readme(policy: PolicyDescription) -> str:
     for mark, value in values.items():
         text = text.replace(mark, value)
     return text
+
+
+def _row(number: int, feature: Feature) -> str:
+    unknown = feature.missing if feature.missing_value is None else f"{feature.missing_value:.9g}"
+    cells = (str(number), f"`{_cell(feature.name)}`", feature.unit, _cell(feature.definition), unknown)
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    """Return `text` on one line, so that it stays in its cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|").replace("`", "'")
 
 
 _TEMPLATE = """\
@@ -41,6 +53,9 @@ drawn at random, measure the features of each, score them, drop the one with the
 Features go in raw, in this order; the network transforms and standardises them itself. Time is counted in requests to
 this cache. The history of a key is kept while it is among the @HISTORY@ most recently requested ones; one that was
 forgotten starts anew. `capacity in objects` is @OBJECTS@.
+
+Each of the @ENDPOINTS@ endpoints that `metadata.json` lists has averages of its own; all others share one more pair.
+A feature of a text column is 1 for one `category`, and 0 for every other text, whether training knew it or not.
 
 | column | feature | unit | definition | unknown is |
 |---|---|---|---|---|

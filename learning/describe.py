@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.features import LOG2_1P, TRANSFORMS, Feature, Float32Array
+from cachesim.features import FEATURES, LOAD_TIME_AT, LOG2_1P, MOMENT_FEATURES, TRANSFORMS, Feature, Float32Array
+from cachesim.history import missing_values
 from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.rollout import Decisions, blind_oracle
 from cachesim.sampled import remembered_keys
@@ -34,7 +35,9 @@ def describe(
     return bundle.PolicyDescription(
         decision=config.decision,
         algorithm=config.algorithm,
-        features=tuple(_feature(feature) for feature in problem.features),
+        features=_features(problem),
+        feature_columns=problem.feature_columns,
+        endpoints=problem.span.endpoint_names[: int(problem.span.endpoint.max()) + 1],
         candidates=bundle.Candidates(training=TRAINING_CANDIDATES, use=SERVING_CANDIDATES),
         action=ACTION,
         capacity=bundle.Capacity(limit=served.limit, unit=served.unit, objects=objects),
@@ -55,14 +58,29 @@ def describe(
     )
 
 
-def _feature(feature: Feature) -> bundle.Feature:
+def _features(problem: CacheProblem) -> tuple[bundle.Feature, ...]:
+    means = missing_values(problem.span)  # of the load time, then of the columns
+    at = (MOMENT_FEATURES + LOAD_TIME_AT, *range(len(FEATURES), len(problem.features)))
+    stand_ins = {i: 0.0 if problem.features[i].category is not None else _short(means[k]) for k, i in enumerate(at)}
+    return tuple(_feature(feature, stand_ins.get(i)) for i, feature in enumerate(problem.features))
+
+
+def _feature(feature: Feature, missing_value: float | None) -> bundle.Feature:
     return bundle.Feature(
         name=feature.name,
         unit=feature.unit,
         definition=feature.definition,
         transform=TRANSFORMS[feature.transform],
         missing="-1" if feature.transform == LOG2_1P and feature.low < 0 else "",
+        column=feature.column,
+        category=feature.category,
+        missing_value=missing_value,
     )
+
+
+def _short(value: np.float32) -> float:
+    """Return the shortest decimal that reads back as the same float32."""
+    return float(str(value))
 
 
 def _span(trace: Trace) -> bundle.Span:

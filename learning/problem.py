@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from cachesim.capacity import Capacity
+from cachesim.categories import Indicator, encode
 from cachesim.features import Feature, feature_table
 from cachesim.keysample import scaled
 from cachesim.objective import request_values
@@ -19,12 +20,13 @@ class CacheProblem:
     """A cache on recorded traffic.
 
     Attributes:
-        trace: all requests, the held-out ones included.
+        trace: all requests, the held-out ones included; its text columns are encoded as `indicators`.
         training: length of the training span; nothing is fitted to later requests.
         capacity: of the cache that the trace is sent through: that of all keys, scaled down when these are a sample.
         served_capacity: of the cache that the policy is to serve.
         values: float64 (n,), what a hit on each request is worth.
         stream: the trace as sampled eviction reads it.
+        indicators: what the last columns of the trace are.
     """
 
     trace: Trace
@@ -33,6 +35,7 @@ class CacheProblem:
     served_capacity: Capacity
     values: FloatArray
     stream: Stream
+    indicators: tuple[Indicator, ...] = ()
 
     @property
     def span(self) -> Trace:
@@ -53,7 +56,12 @@ class CacheProblem:
     @property
     def features(self) -> tuple[Feature, ...]:
         """The inputs of the network, in order."""
-        return feature_table(self.trace.column_names)
+        return feature_table(self.trace.column_names, self.indicators)
+
+    @property
+    def feature_columns(self) -> tuple[str, ...]:
+        """The columns of the table that are learned from."""
+        return tuple(dict.fromkeys(feature.column for feature in self.features if feature.column))
 
 
 def build_problem(trace: Trace, config: TrainConfig) -> CacheProblem:
@@ -61,15 +69,16 @@ def build_problem(trace: Trace, config: TrainConfig) -> CacheProblem:
 
     Raises:
         TraceError: there are fewer than 1,000 requests.
-        ConfigError: a capacity or weight that cannot be used with this trace.
+        ConfigError: a capacity, weight or text column that cannot be used with this trace.
     """
     if len(trace) < MIN_REQUESTS:
         raise TraceError(f"{len(trace)} requests are too few to learn from: at least {MIN_REQUESTS:,} are needed")
     served, capacity = _capacities(trace, config)
-    training = int((1 - config.test_fraction) * len(trace))
+    training = config.training_requests(len(trace))
     values = request_values(trace, training, config.cache_weights)
+    trace, indicators = encode(trace, training)
     stream = build_stream(trace, capacity, training, config.history_multiple, config.key_sample)
-    return CacheProblem(trace, training, capacity, served, values, stream)
+    return CacheProblem(trace, training, capacity, served, values, stream, indicators)
 
 
 def _capacities(trace: Trace, config: TrainConfig) -> tuple[Capacity, Capacity]:

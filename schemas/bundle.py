@@ -22,6 +22,13 @@ class Feature(BundlePart):
     definition: str = Field(description="how the raw value is measured")
     transform: str = Field(description="what the network does to it first, for the reader")
     missing: str = Field(description="the raw value that says 'unknown', e.g. NaN; empty where it cannot be missing")
+    column: str = Field(default="", description="of the table, that it is made of; empty for a built-in feature")
+    category: str | None = Field(
+        default=None, description="the text in `column` for which it is 1, else 0; null where the column is a number"
+    )
+    missing_value: float | None = Field(
+        default=None, description="raw value in place of one that the request lacks; null where none can lack"
+    )
 
 
 class Candidates(BundlePart):
@@ -65,6 +72,10 @@ class PolicyDescription(BundlePart):
     algorithm: str
     features: tuple[Feature, ...] = Field(min_length=1, description="the columns of the input, in order")
     candidates: Candidates
+    feature_columns: tuple[str, ...] = Field(default=(), description="columns of the table that features are made of")
+    endpoints: tuple[str, ...] = Field(
+        default=(), description="known in training, each with averages of its own, in the order of their codes"
+    )
     action: str = Field(description="what the scores decide")
     capacity: Capacity
     history_keys: int = Field(ge=1, description="of how many keys, the most recently requested, the history is kept")
@@ -75,6 +86,11 @@ class PolicyDescription(BundlePart):
     versions: dict[str, str] = Field(description="LIBRARY: version that it was trained and exported with")
     evaluation: dict[str, JsonValue]
     created_at: AwareDatetime
+
+    @property
+    def missing_values(self) -> tuple[float, ...]:
+        """What stands in for an unknown load time, then for missing values of the columns, as a live cache takes it."""
+        return tuple(feature.missing_value for feature in self.features if feature.missing_value is not None)
 
 
 class BundleMetadata(PolicyDescription):

@@ -10,6 +10,10 @@ from schemas.names import nearest as nearest  # also offered from here
 
 Algorithm = Literal["dqn", "ppo", "a2c"]
 MAP_HELP = "where names differ, COLUMN=NAME_IN_FILE, e.g. key=url"
+AUTO = "auto"  # stands for all columns that can be learned from
+FEATURES_HELP = (
+    "columns of the table to learn from as well: numbers, booleans or short texts; auto = all that can be learned from"
+)
 DRAWN_POLICIES = ("lru", "lfu", "s3-fifo", "2q", "arc", "lirs", "w-tinylfu", "belady")
 Config = TypeVar("Config", bound="FlowConfig")
 
@@ -83,7 +87,7 @@ class TrainConfig(ReadConfig):
     )
     timesteps: int = Field(default=300_000, ge=1, description="eviction decisions to learn from")
     test_fraction: float = Field(default=0.4, ge=0.05, le=0.95, description="last share of the requests, held out")
-    feature_columns: tuple[str, ...] = Field(default=(), description="columns of the table to learn from as well")
+    feature_columns: tuple[str, ...] = Field(default=(), description=FEATURES_HELP)
     cache_weights: dict[str, float] = Field(
         default={}, description="what a hit is worth: COLUMN=WEIGHT, e.g. load_time_ms=1; unset = every hit counts 1"
     )
@@ -105,6 +109,10 @@ class TrainConfig(ReadConfig):
         if len(given) > 1:
             raise ValueError(f"give one capacity, not {' and '.join(given)}")
         return self
+
+    def training_requests(self, requests: int) -> int:
+        """Return how many of so many requests, the earliest ones, are learned from."""
+        return int((1 - self.test_fraction) * requests)
 
 
 def parse(config: type[Config], options: dict[str, Any]) -> Config:

@@ -13,11 +13,11 @@ LARGEST_FINITE = 1.7e308  # above every finite value that means anything, below 
 OBJECT_COLUMN = "object"  # code of the (cache_name, cache_key) pair, added for validation
 
 
-def training_rows(feature_columns: tuple[str, ...]) -> dict[str, Any]:
+def training_rows(numeric_columns: tuple[str, ...]) -> dict[str, Any]:
     """Return the expectations (of Great Expectations' class `Expectation`), by what each is called in reports.
 
     Args:
-        feature_columns: numeric or boolean columns that are to be learned from; missing values are fine.
+        numeric_columns: numeric or boolean columns that are to be learned from; missing values are fine.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of what it imports
@@ -42,6 +42,6 @@ def training_rows(feature_columns: tuple[str, ...]) -> dict[str, Any]:
         "size_bytes >= 1": gx.ExpectColumnValuesToBeBetween(column="size_bytes", min_value=1),
         "load_time_ms >= 0 and finite": gx.ExpectColumnValuesToBeBetween(column="load_time_ms", **not_negative),
     }
-    for name in feature_columns:
+    for name in numeric_columns:
         expectations[f"{name} is finite"] = gx.ExpectColumnValuesToBeBetween(column=name, **finite)
     return expectations

@@ -25,8 +25,12 @@ class Trace:
         load_time_ms: float32 (n,), >= 0, the cost of a miss; NaN where unknown.
         endpoint: int32 (n,), codes into `endpoint_names`.
         version: int64 (n,) content versions (a change means new content), or None when the source has none.
-        columns: float32 (n, m), the chosen feature columns; NaN where missing.
+        columns: float32 (n, m), the chosen feature columns that are numbers; NaN where missing.
         column_names: the m names of `columns`.
+        texts: int32 (n, t), the chosen feature columns that are text, as codes into `text_values`; -1 where missing.
+            Policies read `columns` alone: see `cachesim.categories`.
+        text_names: the t names of `texts`.
+        text_values: the different values of each text column.
         endpoint_names: the cache name (endpoint or table) behind each endpoint code.
         n_keys: number of object codes; a slice of a trace keeps the coding of the whole.
 
@@ -44,10 +48,15 @@ class Trace:
     version: IntArray | None = None
     columns: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     column_names: tuple[str, ...] = ()
+    texts: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
+    text_names: tuple[str, ...] = ()
+    text_values: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.column_names:
             object.__setattr__(self, "columns", np.empty((self.key.size, 0), np.float32))
+        if not self.text_names:
+            object.__setattr__(self, "texts", np.empty((self.key.size, 0), np.int32))
         for name, array in self._arrays():
             if len(array) != self.key.size:
                 raise TraceError(f"column {name} has {len(array)} values for {self.key.size} requests")
@@ -92,7 +101,8 @@ class Trace:
     @cached_property
     def sha256(self) -> str:
         """Hex digest of names, types and contents of all columns."""
-        digest = hashlib.sha256(repr((self.n_keys, self.endpoint_names, self.column_names)).encode())
+        names = (self.n_keys, self.endpoint_names, self.column_names, self.text_names, self.text_values)
+        digest = hashlib.sha256(repr(names).encode())
         for name, array in self._arrays():
             digest.update(f"{name}:{array.dtype}:{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)

@@ -11,17 +11,17 @@ import pyarrow as pa
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from cachesim.categories import MAX_CHARS
 from cachesim.keysample import sql_condition
 from infra.database import storage_errors
-from schemas.config import nearest
-from schemas.errors import ConfigError, TraceError
+from schemas.errors import TraceError
 from schemas.tables import cache_metrics
 from schemas.trace import IntArray, Trace
+from tasks.feature_columns import FeaturePlan, is_text, plan_features
 
 FETCH_ROWS = 100_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ALWAYS_READ = ("id", "timestamp", "cache_name", "cache_key", "size_bytes", "load_time_ms", "origin_version")
-NO_FEATURES = frozenset({"id", "timestamp", "key_hash", "source_id"})  # they number rows, they describe nothing
 HOW_TO_FILL = "record some: `python -m flows ingest --source access.log`, or simulated ones: `python -m flows simulate`"
 
 
@@ -34,7 +34,8 @@ class RowQuery:
         since: first moment to read; without a zone it is UTC; None = from the first row.
         until: moment to stop before, likewise.
         max_queries: rows to read, the newest ones; None = all.
-        feature_columns: numeric or boolean columns to read besides, those that users added included.
+        feature_columns: columns to learn from, to read besides, those that users added included; "auto" among them
+            reads all that might do.
         key_sample: share of the keys to read, in (0, 1], chosen by their hash.
     """
 
@@ -46,10 +47,10 @@ class RowQuery:
     key_sample: float = 1.0
 
 
-def require_features(engine: sa.Engine, names: tuple[str, ...]) -> None:
-    """Raise ConfigError unless each name is a column of `cache_metrics` that can be learned from, and named once."""
+def require_features(engine: sa.Engine, names: tuple[str, ...]) -> FeaturePlan:
+    """Return what is to be read for `feature_columns`; see `feature_columns.plan_features` for the errors."""
     with storage_errors(engine.url), engine.connect() as connection:
-        _check_features(_reflected(connection), names)
+        return plan_features(_reflected(connection), names)
 
 
 def is_empty(engine: sa.Engine) -> bool:
@@ -63,23 +64,25 @@ def read_rows(engine: sa.Engine, query: RowQuery) -> pd.DataFrame:
 
     Returns:
         One row a request: id, timestamp (int64, microseconds since 1970 UTC), cache_name, cache_key (categorical),
-        size_bytes, origin_version (Int64), load_time_ms (float64), and the feature columns (Int64, float64, boolean).
-        `attrs["feature_columns"]` holds their names.
+        size_bytes, origin_version (Int64), load_time_ms (float64), and the feature columns (Int64, float64, boolean;
+        text as categorical, its beginning only). `attrs["feature_columns"]` holds the names that were asked for,
+        `attrs["plan"]` what "auto" found besides.
 
     Raises:
-        ConfigError: a feature column is unknown, named twice, or holds text.
+        ConfigError: a feature column is unknown, named twice, or of a kind that cannot be learned from.
+        TraceError: a column of numbers holds something else, which SQLite allows.
         TraceError: there are no such requests; the message says how to record some.
         StorageError: the database failed.
     """
     with storage_errors(engine.url), engine.connect() as connection:
         table = _reflected(connection)
-        _check_features(table, query.feature_columns)
-        columns = [table.columns[name] for name in dict.fromkeys((*ALWAYS_READ, *query.feature_columns))]
+        plan = plan_features(table, query.feature_columns)
+        columns = [table.columns[name] for name in dict.fromkeys((*ALWAYS_READ, *plan.read))]
         rows = _fetch(connection, _select(table, columns, query), columns)
         if not rows.num_rows:
             raise TraceError(_nothing(connection, query))
     frame = _frame(rows)
-    frame.attrs["feature_columns"] = query.feature_columns
+    frame.attrs.update(feature_columns=plan.asked, plan=plan)
     return frame
 
 
@@ -112,6 +115,8 @@ def to_trace(rows: pd.DataFrame) -> Trace:
     endpoints, present = pd.factorize(_codes(rows["cache_name"]))
     names = tuple(str(rows["cache_name"].cat.categories[int(code)]) for code in present)
     features: tuple[str, ...] = tuple(rows.attrs.get("feature_columns", ()))
+    texts = tuple(name for name in features if is_text(rows[name]))
+    numbers = tuple(name for name in features if name not in texts)
     return Trace(
         key=keys.astype(np.int64),
         timestamp_s=rows["timestamp"].to_numpy(np.int64) / 1e6,
@@ -121,8 +126,11 @@ def to_trace(rows: pd.DataFrame) -> Trace:
         n_keys=len(distinct),
         endpoint_names=names,
         version=None if rows["origin_version"].isna().all() else _versions(rows["origin_version"], keys),
-        columns=_features(rows, features),
-        column_names=features,
+        columns=_stacked([_float32(rows[name]) for name in numbers], len(rows), np.float32),
+        column_names=numbers,
+        texts=_stacked([rows[name].cat.codes.to_numpy(np.int32) for name in texts], len(rows), np.int32),
+        text_names=texts,
+        text_values=tuple(tuple(map(str, rows[name].cat.categories)) for name in texts),
     )
 
 
@@ -140,26 +148,8 @@ def _reflected(connection: sa.Connection) -> sa.Table:
     return sa.Table(cache_metrics.name, sa.MetaData(), autoload_with=connection)
 
 
-def _check_features(table: sa.Table, names: tuple[str, ...]) -> None:
-    possible = [c.name for c in table.columns if c.name not in NO_FEATURES and isinstance(c.type, _NUMERIC)]
-    for name in names:
-        if name in possible:
-            continue
-        if name in table.columns and name not in NO_FEATURES:
-            raise ConfigError(f"feature_columns: {name} holds text; text columns cannot be features yet")
-        raise ConfigError(
-            f"feature_columns: {cache_metrics.name} has no column {name} to learn from{nearest(name, possible)}"
-        )
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(f"feature_columns: {', '.join(twice)} is named twice")
-
-
-_NUMERIC = (sa.Integer, sa.Numeric, sa.Boolean)
-
-
 def _select(table: sa.Table, columns: list[sa.Column[object]], query: RowQuery) -> sa.Select[tuple[object, ...]]:
-    select = sa.select(*columns)
+    select = sa.select(*(_shown(column) for column in columns))
     if query.source_id is not None:
         select = select.where(table.c.source_id == query.source_id)
     if query.since is not None:
@@ -171,6 +161,13 @@ def _select(table: sa.Table, columns: list[sa.Column[object]], query: RowQuery) 
     if query.max_queries is not None:
         select = select.order_by(table.c.timestamp.desc(), table.c.id.desc()).limit(query.max_queries)
     return select  # sorted once read: in the order of ids a scan is sequential
+
+
+def _shown(column: sa.Column[object]) -> sa.ColumnElement[object]:
+    """The column; of a text that users added only as much as tells that it is too long to be a category."""
+    if column.name in ALWAYS_READ or not isinstance(column.type, sa.String):
+        return column
+    return sa.func.substr(sa.cast(column, sa.String), 1, MAX_CHARS + 1).label(column.name)
 
 
 def microseconds(moment: datetime) -> int:
@@ -193,16 +190,28 @@ def _fetch(
 
 def _chunk(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
     columns: Iterator[tuple[Any, ...]] = zip(*rows, strict=True)
-    arrays = [_array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+    arrays = [_array(values, field) for values, field in zip(columns, schema, strict=True)]
     return pa.table(arrays, schema=_encoded(schema))
 
 
-def _array(values: tuple[object, ...], to: pa.DataType) -> pa.Array:
-    if pa.types.is_string(to):
-        return pa.array(values, to).dictionary_encode()
-    if pa.types.is_boolean(to):
-        return pa.array([None if value is None else bool(value) for value in values], to)
-    return pa.array(values, to)
+def _array(values: tuple[object, ...], field: pa.Field) -> pa.Array:
+    if pa.types.is_string(field.type):
+        return pa.array(values, field.type).dictionary_encode()
+    if pa.types.is_boolean(field.type):
+        return pa.array([None if value is None else bool(value) for value in values], field.type)
+    try:
+        return pa.array(values, field.type)
+    except pa.ArrowInvalid:  # decimals, and what SQLite lets into any column
+        return pa.array([_number(value, field) for value in values], field.type)
+
+
+def _number(value: Any, field: pa.Field) -> float | int | None:
+    try:
+        return None if value is None else (int if pa.types.is_integer(field.type) else float)(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TraceError(
+            f"cache_metrics: column {field.name} holds {value!r} where a number is needed; mend or remove it"
+        ) from None
 
 
 def _encoded(schema: pa.Schema) -> pa.Schema:
@@ -258,6 +267,13 @@ def _versions(versions: pd.Series, keys: NDArray[np.intp]) -> IntArray:
     return versions.fillna(0).to_numpy(np.int64)
 
 
-def _features(rows: pd.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32]:
-    columns = [rows[name].to_numpy(np.float32, na_value=np.nan) for name in names]
-    return np.column_stack(columns) if columns else np.empty((len(rows), 0), np.float32)
+def _float32(column: pd.Series) -> NDArray[np.float32]:
+    """The numbers, NaN where missing; what is finite stays so."""
+    values = column.to_numpy(np.float64, na_value=np.nan)
+    limit = np.where(np.isinf(values), np.inf, np.finfo(np.float32).max)
+    clipped: NDArray[np.float32] = np.clip(values, -limit, limit).astype(np.float32)
+    return clipped
+
+
+def _stacked(columns: list[NDArray[Any]], rows: int, dtype: type) -> NDArray[Any]:
+    return np.column_stack(columns) if columns else np.empty((rows, 0), dtype)

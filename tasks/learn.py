@@ -70,7 +70,7 @@ def model_row(
         "max_queries": config.max_queries,
         "table_name": cache_metrics.name,
         "timesteps": trained.timesteps,
-        "feature_columns": list(config.feature_columns),
+        "feature_columns": list(problem.feature_columns),
         "cache_weights": config.cache_weights,
         "db_type": database,
         "hyperparameters": trained.hyperparameters,

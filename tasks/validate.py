@@ -12,6 +12,7 @@ import pandas as pd
 from schemas.errors import TraceError
 from schemas.expectations import OBJECT_COLUMN, training_rows
 from tasks.extract import object_codes
+from tasks.feature_columns import is_text
 
 SHOWN_ROWS = 5
 
@@ -73,7 +74,8 @@ def validate_rows(rows: pd.DataFrame) -> ValidationReport:
     Args:
         rows: in the order and with the columns and `attrs` that `read_rows` gives.
     """
-    expectations = training_rows(tuple(rows.attrs.get("feature_columns", ())))
+    features: tuple[str, ...] = rows.attrs.get("feature_columns", ())
+    expectations = training_rows(tuple(name for name in features if not is_text(rows[name])))
     results = _run(rows.assign(**{OBJECT_COLUMN: object_codes(rows)}), list(expectations.values()))
     named = zip(expectations, results, strict=True)
     return ValidationReport(tuple(_check(name, result, rows) for name, result in named))

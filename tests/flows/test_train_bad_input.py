@@ -90,7 +90,7 @@ def test_a_log_of_mostly_broken_lines_is_refused_with_the_first_of_them(flow, re
         (("--cache-fraction", 1), "cache_fraction: Input should be less than 1, got '1'"),
         (("--algorithm", "sac"), "algorithm: Input should be 'dqn', 'ppo' or 'a2c', got 'sac'"),
         (("--feature-columns", "loadtime_ms"), "no column loadtime_ms to learn from; did you mean load_time_ms"),
-        (("--feature-columns", "cache_key"), "cache_key holds text"),
+        (("--feature-columns", "cache_key"), "cache_key cannot be learned from: it numbers rows or objects"),
         (("--cache-weights", "load_time=1"), "nor one of feature_columns; did you mean load_time_ms"),
         (("--cache-weights", "ttl_s=1"), "ttl_s is neither load_time_ms, size_bytes nor one of feature_columns"),
         (("--cache-weights", "size_bytes=-1"), "the weight of size_bytes must be a number >= 0, got -1.0"),

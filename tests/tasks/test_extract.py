@@ -142,8 +142,9 @@ def test_columns_that_users_added_can_be_features(engine):
     ("columns", "told"),
     [
         (("hit_ration",), r"no column hit_ration to learn from; did you mean hit_ratio"),
-        (("policy_triggered",), r"policy_triggered holds text; text columns cannot be features yet"),
-        (("id",), r"no column id to learn from"),
+        (("cache_key",), r"cache_key cannot be learned from: it numbers rows or objects; leave it out"),
+        (("id",), r"id cannot be learned from: it numbers rows or objects"),
+        (("size_bytes",), r"size_bytes cannot be learned from: a built-in feature"),
         (("was_hit", "was_hit"), r"was_hit is named twice"),
         (("1; DROP TABLE cache_metrics",), r"no column 1; DROP TABLE cache_metrics to learn from"),
     ],
