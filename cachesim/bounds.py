@@ -1,24 +1,69 @@
-"""PFOO-L: an upper bound on what any cache, even one that knows the future, can gain with sizes and values.
+"""What no cache can exceed, not even one that knows the future: the optimum, and PFOO-L for sizes and values.
 
+Belady: A study of replacement algorithms for a virtual-storage computer. IBM Systems Journal 5 (2), 1966.
+Carlisle, Lloyd: On the k-coloring of intervals. Discrete Applied Mathematics 59 (3), 1995.
 Berger, Beckmann, Harchol-Balter: Practical bounds on optimal caching with variable object sizes. Proceedings of the ACM
 on Measurement and Analysis of Computing Systems 2 (2), 2018 (SIGMETRICS).
 
-For a hit, the object must lie in the cache since its previous request: that takes its size times the number of requests
-in between. The cache offers its capacity times the number of requests in the span. PFOO-L asks only that the sums fit,
-not that it fits at every moment, and so may take the intervals of most value for their space, the last one in part.
+For a hit, the object must lie in the cache since its previous request. Where all objects take one unit and all hits are
+worth the same, the best choice is the largest set of such intervals of which never more overlap than fit, and the
+greedy choice finds it: MIN with bypass. Judged on a span, a cache may begin it with whatever was requested before; MIN
+that runs from the first request on does not exploit that, and others could exceed it there.
+
+With sizes and values, an interval takes its object's size times the number of requests in between. The cache offers its
+capacity times the number of requests in the span. PFOO-L asks only that the sums fit, not that it fits at every moment,
+and so may take the intervals of most value for their space, the last one in part.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cachesim.capacity import Capacity
 from cachesim.compiled import kernel
-from cachesim.metrics import Score
+from cachesim.metrics import Score, score
+from cachesim.replay import replay
 from cachesim.requests import fixed
 from schemas.errors import ConfigError
 from schemas.trace import FloatArray, IntArray, Trace
 
 ALL = slice(None)
-PFOO = "pfoo"  # its name among policies
+PFOO, OPTIMUM = "pfoo", "optimum"  # their names among policies
+
+
+def bound_score(trace: Trace, capacity: Capacity, span: slice, values: FloatArray) -> tuple[str, Score]:
+    """Return the name and the score of the bound whose value ratio no policy exceeds on `span`.
+
+    That is the optimum where all objects take the same and all hits are worth the same, else PFOO. Of the optimum's
+    score only the hit ratio and the value ratio are bounds, of PFOO's every ratio.
+
+    Arguments and errors as of `pfoo_hits`.
+    """
+    if capacity.unit == "objects" and np.ptp(values[span]) == 0:
+        return OPTIMUM, score(trace, optimum_hits(trace, capacity, span), span, values)
+    return PFOO, pfoo_score(trace, capacity, span, values)
+
+
+def optimum_hits(trace: Trace, capacity: Capacity, span: slice) -> NDArray[np.bool_]:
+    """Return the hits of a cache that reaches the highest hit ratio on `span`, bool (n,), none outside it.
+
+    It is MIN with bypass that is offered every object of before the span just before that begins.
+
+    Args:
+        trace: n requests.
+        capacity: of the cache, in objects.
+        span: consecutive requests to judge.
+
+    Raises:
+        ConfigError: the span has a step, or the capacity is not in objects.
+    """
+    if capacity.unit != "objects":
+        raise ConfigError("the optimum is known for capacities in objects; with bytes take pfoo")
+    begin, stop = _checked(len(trace), np.ones(len(trace)), span)
+    last_of_each = begin - 1 - np.unique(trace.key[:begin][::-1], return_index=True)[1]
+    offered = trace[np.concatenate((np.sort(last_of_each), np.arange(begin, stop)))]
+    hit = np.zeros(len(trace), np.bool_)
+    hit[begin:stop] = replay(offered, "min-bypass", capacity).hit[last_of_each.size :]
+    return hit
 
 
 def pfoo_score(trace: Trace, capacity: Capacity, span: slice = ALL, values: FloatArray | None = None) -> Score:

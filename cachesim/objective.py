@@ -21,8 +21,8 @@ def request_values(trace: Trace, training: int, weights: dict[str, float]) -> Fl
         shape (n,); 1 everywhere when `weights` is empty. An unknown value (NaN) counts as the training mean.
 
     Raises:
-        ConfigError: a column is not known or holds text, its training mean is not above 0, or a weight is negative or
-            not finite.
+        ConfigError: a column is not known, holds text, a negative or an infinite value, or has no training mean above
+            0; or a weight is negative or not finite.
     """
     values = np.full(len(trace), 0.0 if weights else 1.0)
     for name, weight in weights.items():
@@ -45,6 +45,12 @@ def _column(trace: Trace, name: str) -> FloatArray:
 
 def _relative(name: str, column: FloatArray, training: int) -> FloatArray:
     """Return `column` in units of its training mean, 1 where it is unknown."""
+    wrong = np.flatnonzero((column < 0) | np.isinf(column))
+    if wrong.size:
+        raise ConfigError(
+            f"cache_weights: {name} cannot weigh hits, as a hit is worth a number >= 0, "
+            f"and it is {column[wrong[0]]:g} at request {wrong[0]}; choose another column"
+        )
     known = column[:training][~np.isnan(column[:training])]
     mean = float(known.mean()) if known.size else math.nan
     if not mean > 0:

@@ -1,7 +1,6 @@
 """Flow `train`: from recorded requests to a registered policy that was judged on requests it had not seen."""
 
 import math
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from flows.compiling import kernels_on_the_way
 from flows.reading import STORAGE_RETRIES, StepClock, read_requests
 from flows.runtime import config_flow, io_task, progress, say
+from flows.train_summary import summary as summary  # the result of this flow as text
 from infra.database import open_database
 from infra.settings import Settings, load_settings
 from learning.describe import evaluation_dict
@@ -126,7 +126,7 @@ def _learn(place: _Workplace, run_id: str, problem: CacheProblem, config: TrainC
     with clock.step("export"):
         bundle = io_task(export)(problem, trained, evaluation, config, home / "bundles" / name)
     with clock.step("report"):
-        report = io_task(write_report)(home / "reports" / name, config.algorithm, scores, curves)
+        report = io_task(write_report)(home / "reports" / name, config.algorithm, scores, evaluation.timeline, curves)
         tracker.log_artifacts(report, "report")
     with clock.step("register"):
         row = model_row(problem, trained, evaluation, config, curves, engine.dialect.name)
@@ -149,66 +149,9 @@ def _result(problem: CacheProblem, config: TrainConfig, outcome: Outcome, clock:
             "training_requests": problem.training,
         },
         "cache": {problem.served_capacity.unit: problem.served_capacity.limit},
+        "cache_weights": config.cache_weights,
         "key_sample": config.key_sample,
         "feature_columns": list(problem.feature_columns),
         **outcome.evaluation,
         "seconds": clock.seconds,
     }
-
-
-def summary(result: dict[str, Any]) -> str:
-    """Return the result of the flow as text: the table of scores, the verdict, and the paths to look at."""
-    return "\n".join([_heading(result), "", *_table(result), "", *_verdict(result), "", *_paths(result)])
-
-
-def _heading(result: dict[str, Any]) -> str:
-    data, (unit, limit) = result["data"], next(iter(result["cache"].items()))
-    held_out = data["requests"] - data["training_requests"]
-    return (
-        f"Scores on the last {held_out:,} of {data['requests']:,} requests ({data['distinct_keys']:,} distinct keys), "
-        f"cache of {limit:,} {unit}{_sample(result)}:"
-    )
-
-
-def _sample(result: dict[str, Any]) -> str:
-    return "" if result["key_sample"] == 1 else f", scaled down to {result['key_sample']:g} of the keys"
-
-
-def _table(result: dict[str, Any]) -> list[str]:
-    test = result["test"]
-    rows = [(f"{result['algorithm']} (learned)", test["policy"])]
-    rows += sorted(test["baselines"].items(), key=lambda row: row[1]["value_ratio"], reverse=True)
-    rows += [(f"{name} (knows the future)", score) for name, score in test["bounds"].items()]
-    columns = ("hit_ratio", "byte_hit_ratio", "saved_load_time_ratio")
-    width = max(len(name) for name, _ in rows)
-    lines = [f"  {'policy':<{width}}  " + "  ".join(f"{c.replace('_', ' '):>21}" for c in columns)]
-    for name, score in rows:
-        cells = ("-" if score[c] is None else f"{score[c]:.4f}" for c in columns)
-        lines.append(f"  {name:<{width}}  " + "  ".join(f"{cell:>21}" for cell in cells))
-    return lines
-
-
-def _verdict(result: dict[str, Any]) -> list[str]:
-    best, test = result["best_baseline"], result["test"]
-    difference = test["policy"]["value_ratio"] - test["baselines"][best]["value_ratio"]
-    word = "beats" if difference > 0 else "does not beat"
-    lines = [f"The learned policy {word} the best baseline in hindsight, {best}, by {difference:+.4f}."]
-    if result["gap_closed"] is not None:
-        lines.append(f"It closes {result['gap_closed']:.1%} of the gap from LRU to Belady.")
-    return lines
-
-
-def _paths(result: dict[str, Any]) -> list[str]:
-    model = result["model"]
-    return [
-        f"model   {model['name']} version {model['version']} (stage {model['stage']}), MLflow run {result['run_id']}",
-        f"bundle  {result['bundle']}",
-        f"report  {result['report']}",
-        f"look    {_where_to_look(result['tracking_uri'])}",
-    ]
-
-
-def _where_to_look(tracking_uri: str) -> str:
-    if tracking_uri.startswith(("http://", "https://")):
-        return tracking_uri
-    return f"{Path(sys.executable).with_name('mlflow')} ui --backend-store-uri {tracking_uri}"

@@ -1,5 +1,6 @@
 """What goes into a bundle beside the network: its description, and states to check the exported files on."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -10,12 +11,13 @@ from numpy.typing import NDArray
 
 from cachesim.features import FEATURES, LOAD_TIME_AT, LOG2_1P, MOMENT_FEATURES, TRANSFORMS, Feature, Float32Array
 from cachesim.history import missing_values
+from cachesim.metrics import Score
 from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.rollout import Decisions, blind_oracle
 from cachesim.sampled import remembered_keys
 from cachesim.scorer import Scorer, score_raw
 from learning.algorithms import PARALLEL_CACHES
-from learning.evaluate import Evaluation
+from learning.evaluate import Comparison, Evaluation
 from learning.problem import CacheProblem
 from learning.train import TRAINING_CANDIDATES, TrainedPolicy
 from schemas import bundle
@@ -89,13 +91,25 @@ def _span(trace: Trace) -> bundle.Span:
 
 
 def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation as JSON: each score by name, the best baseline, and the share of the gap that was closed."""
-    scores = {
+    """Return an evaluation as JSON, without its timeline: scores and comparisons by name, and what they come to."""
+    test = {
         "policy": asdict(evaluation.policy),
-        "baselines": {name: asdict(score) for name, score in evaluation.baselines.items()},
-        "bounds": {name: asdict(score) for name, score in evaluation.bounds.items()},
+        "variants": _dicts(evaluation.variants),
+        "baselines": _dicts(evaluation.baselines),
+        "bounds": _dicts(evaluation.bounds),
+        "comparisons": {name: _dicts(found) for name, found in evaluation.comparisons.items()},
     }
-    return {"test": scores, "best_baseline": evaluation.best_baseline, "gap_closed": evaluation.gap_closed}
+    return {
+        "test": test,
+        "best_baseline": evaluation.best_baseline,
+        "bound": evaluation.bound,
+        "gap_closed": evaluation.gap_closed,
+        "gaps_closed": evaluation.gaps_closed,
+    }
+
+
+def _dicts(parts: Mapping[str, Score | Comparison]) -> dict[str, dict[str, Any]]:
+    return {name: asdict(part) for name, part in parts.items()}
 
 
 def decision_states(

@@ -1,21 +1,53 @@
 """The judgement: the policy and what it is compared with, on requests that it has not seen."""
 
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.bounds import PFOO, pfoo_score
-from cachesim.metrics import Score, score
+from cachesim.bounds import bound_score
+from cachesim.metrics import Score, score, window_marks
 from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.replay import BASELINES, BOUNDS, replay
 from cachesim.sampled import create_caches, replay_until
 from cachesim.scorer import Scorer
 from learning.problem import CacheProblem
-from schemas.errors import GateError
+from learning.statistics import Difference, paired_difference
+from schemas.errors import ConfigError
+from schemas.trace import FloatArray
 
+POLICY = "policy"  # the learned policy, frozen as it was trained, beside its variants
 REFERENCE_BASELINE = "lru"  # the gap that a policy can close lies between this and the bound
-REFERENCE_BOUND = "belady"
+WINDOWS = 40
+Hits = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One policy against another on the same held-out requests.
+
+    Attributes:
+        value_ratio: the difference of what the hits are worth, which decides.
+        hit_ratio: the difference of the hit ratios; the same one where all hits are worth the same.
+    """
+
+    value_ratio: Difference
+    hit_ratio: Difference
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Value ratios over the held-out span, window by window.
+
+    Attributes:
+        edges: m + 1 rising positions in the trace, the ends of the windows.
+        value_ratios: by name, one a window, in [0, 1]; None where no request is worth anything.
+    """
+
+    edges: tuple[int, ...]
+    value_ratios: dict[str, tuple[float | None, ...]]
 
 
 @dataclass(frozen=True)
@@ -23,24 +55,49 @@ class Evaluation:
     """Scores on the held-out span, each cache warmed by the requests before it.
 
     Attributes:
-        policy: the learned policy's.
+        policy: the learned policy's, frozen as it was trained.
+        variants: of other ways to run it, by name.
         baselines: of the classical policies, by name.
-        bounds: of policies that know the future, by name; with a capacity in bytes also what none exceeds (PFOO).
+        bounds: of what knows the future, by name.
+        bound: name of the one among `bounds` whose value ratio nothing exceeds.
+        comparisons: of the learned policy (`POLICY`) and each variant, by name, with the learned policy unless it is
+            that, the best baseline and LRU, by name.
+        timeline: of the learned policy, its variants, the best baseline and LRU.
     """
 
     policy: Score
+    variants: dict[str, Score]
     baselines: dict[str, Score]
     bounds: dict[str, Score]
+    bound: str
+    comparisons: dict[str, dict[str, Comparison]]
+    timeline: Timeline
+
+    @property
+    def learned(self) -> dict[str, Score]:
+        """The learned policy and its variants."""
+        return {POLICY: self.policy, **self.variants}
 
     @property
     def best_baseline(self) -> str:
         """The baseline of the highest value ratio, known in hindsight only."""
-        return max(self.baselines, key=lambda name: self.baselines[name].value_ratio or 0.0)
+        return best_of(self.baselines)
 
     @property
     def gap_closed(self) -> float | None:
-        """Share of the distance from LRU to Belady that the policy covers; None when there is none."""
-        return gap_closed(self.policy, self.baselines[REFERENCE_BASELINE], self.bounds[REFERENCE_BOUND])
+        """What `gaps_closed` says of the learned policy."""
+        return self.gaps_closed[POLICY]
+
+    @property
+    def gaps_closed(self) -> dict[str, float | None]:
+        """Share of the distance from LRU to the bound that each policy covers, by name; None when there is none."""
+        reference, bound = self.baselines[REFERENCE_BASELINE], self.bounds[self.bound]
+        return {name: gap_closed(found, reference, bound) for name, found in {**self.learned, **self.baselines}.items()}
+
+
+def best_of(baselines: Mapping[str, Score]) -> str:
+    """Return the name of the highest value ratio, the first of equals."""
+    return max(baselines, key=lambda name: baselines[name].value_ratio or 0.0)
 
 
 def gap_closed(policy: Score, reference: Score, bound: Score) -> float | None:
@@ -51,28 +108,80 @@ def gap_closed(policy: Score, reference: Score, bound: Score) -> float | None:
     return (policy.value_ratio - reference.value_ratio) / gap if gap > 0 else None
 
 
-def evaluate(problem: CacheProblem, scorer: Scorer, seed: int) -> Evaluation:
+def evaluate(
+    problem: CacheProblem, scorer: Scorer, seed: int, variants: Mapping[str, Hits] | None = None
+) -> Evaluation:
     """Replay the whole trace with the policy, each baseline and each bound; score the held-out span.
 
+    Args:
+        problem: what was learned.
+        scorer: the learned policy.
+        seed: of the candidates it draws, and of the intervals.
+        variants: which requests of the whole trace hit, bool (n,), with other ways to run the policy, by name.
+
     Raises:
-        GateError: no hit on the held-out span is worth anything, so nothing can be compared.
+        ConfigError: a variant has the name of another policy.
     """
-    if not problem.values[problem.held_out].any():
-        raise GateError("cache_weights: no hit on the held-out requests is worth anything; weigh another column")
+    variants = variants or {}
+    if taken := sorted({POLICY, *BASELINES} & set(variants)):
+        raise ConfigError(f"a variant cannot be called {taken[0]}: a policy of that name is judged beside it")
+    span, values = problem.held_out, problem.values
 
-    def judged(hit: NDArray[np.bool_]) -> Score:
-        return score(problem.trace, hit, problem.held_out, problem.values)
+    def judged(hits: Mapping[str, Hits]) -> dict[str, Score]:
+        return {name: score(problem.trace, hit, span, values) for name, hit in hits.items()}
 
-    def classical(names: tuple[str, ...]) -> dict[str, Score]:
-        return {name: judged(replay(problem.trace, name, problem.capacity).hit) for name in names}
+    learned = {POLICY: replay_scorer(problem, scorer, seed), **variants}
+    classical = {name: replay(problem.trace, name, problem.capacity).hit for name in BASELINES}
+    clairvoyant = {name: replay(problem.trace, name, problem.capacity).hit for name in BOUNDS}
+    baselines, (bound, bound_found) = judged(classical), bound_score(problem.trace, problem.capacity, span, values)
+    shown = {**learned, **{name: classical[name] for name in (best_of(baselines), REFERENCE_BASELINE)}}
+    return Evaluation(
+        policy=judged(learned)[POLICY],
+        variants=judged(variants),
+        baselines=baselines,
+        bounds={**judged(clairvoyant), bound: bound_found},
+        bound=bound,
+        comparisons={name: _comparisons(problem, name, shown, seed) for name in learned},
+        timeline=_timeline(problem, shown),
+    )
 
-    bounds = classical(BOUNDS)
-    if problem.capacity.unit == "bytes":
-        bounds[PFOO] = pfoo_score(problem.trace, problem.capacity, problem.held_out, problem.values)
-    return Evaluation(judged(replay_scorer(problem, scorer, seed)), classical(BASELINES), bounds)
+
+def _comparisons(problem: CacheProblem, name: str, shown: Mapping[str, Hits], seed: int) -> dict[str, Comparison]:
+    """Return how the policy of that name compares with the learned one, unless it is that, and with the baselines."""
+    span, references = problem.held_out, [other for other in shown if other in (POLICY, *BASELINES) and other != name]
+    return {
+        other: Comparison(
+            *(
+                paired_difference(shown[name][span], shown[other][span], values[span], seed)
+                for values in (problem.values, np.ones(len(problem.trace)))
+            )
+        )
+        for other in references
+    }
 
 
-def replay_scorer(problem: CacheProblem, scorer: Scorer, seed: int) -> NDArray[np.bool_]:
+def _timeline(problem: CacheProblem, shown: Mapping[str, Hits]) -> Timeline:
+    begin, values = problem.training, problem.values[problem.held_out]
+    marks = window_marks(values.size, WINDOWS)
+    worth = _sums(values, marks)
+    return Timeline(
+        edges=tuple(begin + mark for mark in marks),
+        value_ratios={
+            name: tuple(
+                float(gained / all_) if all_ > 0 else None
+                for gained, all_ in zip(_sums(values * hit[problem.held_out], marks), worth, strict=True)
+            )
+            for name, hit in shown.items()
+        },
+    )
+
+
+def _sums(column: FloatArray, marks: Sequence[int]) -> list[float]:
+    """Return the sum of a column between each two marks."""
+    return [float(column[a:b].sum()) for a, b in itertools.pairwise(marks)]
+
+
+def replay_scorer(problem: CacheProblem, scorer: Scorer, seed: int) -> Hits:
     """Return which requests hit, bool (n,), with the scorer in charge from an empty cache on."""
     hit = np.zeros(len(problem.trace), np.bool_)
     cache = create_caches(problem.stream, problem.trace.n_keys, 1, seed)

@@ -10,7 +10,7 @@ from cachesim.keysample import scaled
 from cachesim.objective import request_values
 from cachesim.sampled import Stream, build_stream
 from schemas.config import TrainConfig
-from schemas.errors import TraceError
+from schemas.errors import GateError, TraceError
 from schemas.expectations import MIN_REQUESTS
 from schemas.trace import FloatArray, Trace
 
@@ -70,12 +70,15 @@ def build_problem(trace: Trace, config: TrainConfig) -> CacheProblem:
     Raises:
         TraceError: there are fewer than 1,000 requests.
         ConfigError: a capacity, weight or text column that cannot be used with this trace.
+        GateError: no hit on the held-out requests is worth anything, so that nothing could be judged.
     """
     if len(trace) < MIN_REQUESTS:
         raise TraceError(f"{len(trace)} requests are too few to learn from: at least {MIN_REQUESTS:,} are needed")
     served, capacity = _capacities(trace, config)
     training = config.training_requests(len(trace))
     values = request_values(trace, training, config.cache_weights)
+    if not values[training:].any():
+        raise GateError("cache_weights: no hit on the held-out requests is worth anything; weigh another column")
     trace, indicators = encode(trace, training)
     stream = build_stream(trace, capacity, training, config.history_multiple, config.key_sample)
     return CacheProblem(trace, training, capacity, served, values, stream, indicators)

@@ -82,8 +82,8 @@ class Trace:
     def __len__(self) -> int:
         return int(self.key.size)
 
-    def __getitem__(self, span: slice) -> Self:
-        """Return the requests of `span`, with the key and endpoint coding of the whole."""
+    def __getitem__(self, span: slice | IntArray) -> Self:
+        """Return the requests of `span`, or at rising positions, with the key and endpoint coding of the whole."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values |= {name: array[span] for name, array in self._arrays()}
         return type(self)(**values)

@@ -1,6 +1,7 @@
 """The steps between the rows and the registry: learn, judge and export, with the curves kept for the record."""
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,13 @@ from typing import Any
 from cachesim.policies.learned import SERVING_CANDIDATES
 from learning.bundle import export_bundle
 from learning.describe import decision_states, describe, evaluation_dict
-from learning.evaluate import Evaluation, evaluate
+from learning.evaluate import POLICY, Evaluation, Hits, evaluate
 from learning.problem import CacheProblem
 from learning.scorer import ExportedPolicy
 from learning.train import OnProgress, TrainedPolicy, train
 from schemas.config import TrainConfig
 from schemas.tables import cache_metrics, utc_now
-from tasks.report import Curves
+from tasks.plots import Curves
 from tasks.tracking import Tracker
 
 
@@ -31,17 +32,31 @@ def learn(
     return train(problem, config, on_metric, on_progress), dict(curves)
 
 
-def judge(problem: CacheProblem, trained: TrainedPolicy, config: TrainConfig, tracker: Tracker) -> Evaluation:
-    """Score the policy, the baselines and the bounds on the held-out span."""
-    evaluation = evaluate(problem, trained.scorer, config.seed)
-    scores = {"policy": evaluation.policy, **evaluation.baselines, **evaluation.bounds}
-    for name, score in scores.items():
-        for measure, value in asdict(score).items():
-            if value is not None and measure != "requests":
-                tracker.metric(f"test.{measure}.{name}", value, trained.timesteps)
-    if evaluation.gap_closed is not None:
-        tracker.metric("test.gap_closed", evaluation.gap_closed, trained.timesteps)
+def judge(
+    problem: CacheProblem,
+    trained: TrainedPolicy,
+    config: TrainConfig,
+    tracker: Tracker,
+    variants: Mapping[str, Hits] | None = None,
+) -> Evaluation:
+    """Score the policy, its variants, the baselines and the bounds on the held-out span; see `learning.evaluate`."""
+    evaluation = evaluate(problem, trained.scorer, config.seed, variants)
+    for name, value in _metrics(evaluation):
+        if value is not None:
+            tracker.metric(f"test.{name}", value, trained.timesteps)
     return evaluation
+
+
+def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float | None]]:
+    """Yield each measure of each score, each difference with its interval, and the gaps closed: names and values."""
+    for name, score in {**evaluation.learned, **evaluation.baselines, **evaluation.bounds}.items():
+        yield from ((f"{measure}.{name}", value) for measure, value in asdict(score).items() if measure != "requests")
+    for name, comparisons in evaluation.comparisons.items():
+        for other, comparison in comparisons.items():
+            for part, value in asdict(comparison.value_ratio).items():
+                yield f"value_ratio_{part}.{name}.{other}", value
+    for name in evaluation.learned:
+        yield ("gap_closed" if name == POLICY else f"gap_closed.{name}"), evaluation.gaps_closed[name]
 
 
 def export(

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachesim.bounds import pfoo_hits, pfoo_ratio, pfoo_score
+from cachesim.bounds import OPTIMUM, PFOO, bound_score, optimum_hits, pfoo_hits, pfoo_ratio, pfoo_score
 from cachesim.capacity import Capacity
 from cachesim.metrics import score
 from cachesim.replay import POLICIES, replay
+from cachesim.synthetic import energy_trace
 from schemas.errors import ConfigError
 from schemas.trace import Trace
 
@@ -78,6 +79,66 @@ def test_no_way_to_keep_objects_gains_more(
     trace, worth = make_trace(keys, size_bytes), np.array(values)
     bound = pfoo_hits(trace, Capacity(limit, "bytes"), worth, slice(begin, None)) @ worth
     assert best_gain(keys, size_bytes, values, limit, begin) <= bound + FLOAT
+
+
+@given(
+    rows=requests(8, 60),
+    unit=st.sampled_from(["objects", "bytes"]),
+    weighted=st.booleans(),
+    limit=st.integers(1, 20),
+    begin=st.integers(0, 59),
+)
+def test_no_policy_exceeds_the_bound_that_is_named(
+    make_trace: Build,
+    rows: tuple[list[int], list[int], list[float]],
+    unit: str,
+    weighted: bool,
+    limit: int,
+    begin: int,
+) -> None:
+    keys, size_bytes, worth = rows
+    trace, span = make_trace(keys, size_bytes), slice(min(begin, len(keys) - 1), None)
+    capacity, values = Capacity(limit, unit), np.array(worth) if weighted else np.ones(len(keys))  # type: ignore[arg-type]
+    name, bound = bound_score(trace, capacity, span, values)
+    assert name == (OPTIMUM if unit == "objects" and np.unique(values[span]).size == 1 else PFOO)
+    for policy in POLICIES:
+        found = score(trace, replay(trace, policy, capacity).hit, span, values)
+        assert (found.value_ratio or 0) <= (bound.value_ratio or 0) + FLOAT, policy
+        assert (bound.value_ratio is None) == (found.value_ratio is None)
+
+
+@given(rows=requests(5, 10), limit=st.integers(1, 4), begin=st.integers(0, 9))
+def test_the_optimum_is_the_best_of_all_ways_to_keep_objects(
+    make_trace: Build, rows: tuple[list[int], list[int], list[float]], limit: int, begin: int
+) -> None:
+    keys = rows[0]
+    span, ones = slice(min(begin, len(keys)), None), [1] * len(keys)
+    hit = optimum_hits(make_trace(keys), Capacity(limit, "objects"), span)
+    assert hit.sum() == hit[span].sum() == best_gain(keys, ones, [1.0] * len(keys), limit, begin)
+
+
+def test_min_from_the_first_request_on_is_no_bound_of_a_later_span(make_trace: Build) -> None:
+    """It keeps 0, which comes first; a cache that keeps 1 instead misses before the span, and hits within."""
+    trace, capacity, span = make_trace([0, 1, 0, 1]), Capacity(1, "objects"), slice(3, None)
+    assert not replay(trace, "min-bypass", capacity).hit[span].any()
+    assert optimum_hits(trace, capacity, span).tolist() == [False, False, False, True]
+
+
+def test_the_optimum_lies_between_min_and_pfoo_on_traffic() -> None:
+    trace, span = energy_trace(20_000, seed=3), slice(12_000, None)
+    for objects in (20, 200, 2_000):
+        capacity = Capacity(objects, "objects")
+        found = optimum_hits(trace, capacity, span)[span].mean()
+        assert replay(trace, "min-bypass", capacity).hit[span].mean() <= found
+        assert found <= (pfoo_ratio(trace, capacity, span=span) or 0)
+
+
+def test_the_optimum_is_for_objects_and_consecutive_requests(make_trace: Build) -> None:
+    trace = make_trace([0, 1, 0])
+    with pytest.raises(ConfigError, match="for capacities in objects"):
+        optimum_hits(trace, Capacity(1, "bytes"), slice(0, 3))
+    with pytest.raises(ConfigError, match="consecutive requests"):
+        optimum_hits(trace, Capacity(1, "objects"), slice(0, 3, 2))
 
 
 def test_the_densest_intervals_are_taken_and_the_last_one_in_part(make_trace: Build) -> None:

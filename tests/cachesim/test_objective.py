@@ -66,3 +66,12 @@ def test_weights_that_cannot_be_used_are_refused(
     trace = make_trace([0, 1, 2], 1, [np.nan, np.nan, 3.0], {"tariff": [1.0, 1.0, 1.0], "zero": [0.0, 0.0, 5.0]})
     with pytest.raises(ConfigError, match=message):
         request_values(trace, 2, weights)
+
+
+@pytest.mark.parametrize(("wrong", "shown"), [(-2.0, "-2"), (float("inf"), "inf")])
+def test_a_column_that_would_make_a_hit_worth_less_than_nothing_or_all_is_refused(
+    make_trace: Callable[..., Trace], wrong: float, shown: str
+) -> None:
+    trace = make_trace([0, 1, 2], columns={"margin": [5.0, 1.0, wrong]})
+    with pytest.raises(ConfigError, match=f"margin cannot weigh hits, .* it is {shown} at request 2; choose another"):
+        request_values(trace, 2, {"margin": 1.0})

@@ -42,7 +42,7 @@ def golden(result: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def check_result(result: dict[str, Any], requests: int, bounds: tuple[str, ...] = BOUNDS) -> None:
+def check_result(result: dict[str, Any], requests: int, bound: str = "optimum") -> None:
     """Assert that the answer of `train` has all its parts, and that they fit together."""
     assert result["model"]["name"] == MODEL
     assert result["model"]["version"] >= 1
@@ -51,15 +51,22 @@ def check_result(result: dict[str, Any], requests: int, bounds: tuple[str, ...] 
     assert 1 < result["data"]["distinct_keys"] < requests
     assert len(result["data"]["fingerprint"]) == 64
     assert set(result["test"]["baselines"]) == set(BASELINES)
-    assert set(result["test"]["bounds"]) == set(bounds)
+    assert set(result["test"]["bounds"]) == {*BOUNDS, bound}
     scores = {**result["test"]["baselines"], **result["test"]["bounds"], "policy": result["test"]["policy"]}
     for score in scores.values():
         assert all(0 < score[ratio] < 1 for ratio in RATIOS)
         assert score["requests"] == requests - int(0.6 * requests)
     worth = {name: score["value_ratio"] for name, score in scores.items()}
     assert worth[result["best_baseline"]] == max(worth[name] for name in BASELINES)
-    closed = (worth["policy"] - worth["lru"]) / (worth["belady"] - worth["lru"])
-    assert result["gap_closed"] == pytest.approx(closed)
+    assert result["bound"] == bound
+    assert max(worth.values()) == worth[bound]
+    closed = (worth["policy"] - worth["lru"]) / (worth[bound] - worth["lru"])
+    assert result["gap_closed"] == result["gaps_closed"]["policy"] == pytest.approx(closed)
+    assert set(result["test"]["comparisons"]["policy"]) == {"lru", result["best_baseline"]}
+    for name, found in result["test"]["comparisons"]["policy"].items():
+        interval = found["value_ratio"]
+        assert interval["difference"] == pytest.approx(worth["policy"] - worth[name])
+        assert interval["low"] < interval["difference"] < interval["high"]
     assert list(result["seconds"]) == STEPS
     assert all(seconds >= 0 for seconds in result["seconds"].values())
 
@@ -93,7 +100,11 @@ def test_mlflow_holds_parameters_curves_scores_bundle_and_report(trained):
     bundle = {Path(file.path).name for file in client.list_artifacts(run_id, "bundle")}
     assert bundle == {"policy.pt", "policy.onnx", "metadata.json", "golden.json", "README.md"}
     report = {Path(file.path).name for file in client.list_artifacts(run_id, "report")}
-    assert report == {"scores.json", "scores.png", "training.png"}
+    assert report == {"scores.json", "scores.png", "timeline.png", "training.png"}
+    best = result["best_baseline"]
+    interval = result["test"]["comparisons"]["policy"][best]["value_ratio"]
+    for part, value in interval.items():
+        assert found.data.metrics[f"test.value_ratio_{part}.policy.{best}"] == value
 
 
 def test_rl_models_mirrors_the_version_with_its_histories(trained):
@@ -158,7 +169,7 @@ def test_onnxruntime_agrees_within_1e_5_and_repeats_itself_1000_times(trained):
     assert all(np.array_equal(outputs[0], other) for other in outputs)
 
 
-@pytest.mark.parametrize("name", ["scores.png", "training.png"])
+@pytest.mark.parametrize("name", ["scores.png", "timeline.png", "training.png"])
 def test_the_plots_are_pictures_of_something(name, trained):
     path = Path(trained.done.result["report"]) / name
     assert path.read_bytes().startswith(b"\x89PNG")
@@ -169,7 +180,7 @@ def test_the_plots_are_pictures_of_something(name, trained):
 
 def test_without_a_source_an_empty_table_is_filled_with_simulated_traffic_and_it_says_so(simulated):
     result = simulated.done.result
-    check_result(result, requests=100_000)
+    check_result(result, requests=100_000, bound="pfoo")  # weighted
     lines = simulated.done.err.splitlines()
     assert lines[0] == "the table cache_metrics is empty: recording simulated traffic of an energy data API first"
     assert lines[1] == "energy traffic, 100000 requests, seed 0: 100,000 requests, 100,000 of them new"
@@ -190,7 +201,7 @@ def test_weights_and_feature_columns_reach_the_policy(simulated):
 def test_a_filled_table_is_trained_on_as_it_is_also_in_bytes(simulated, command_line):
     words = ("--cache-bytes", 200_000, "--max-queries", 20_000, "--timesteps", 2_000, "--algorithm", "ppo", "--json")
     done = command_line(simulated.home, "train", *words)
-    check_result(done.result, requests=20_000, bounds=(*BOUNDS, "pfoo"))
+    check_result(done.result, requests=20_000, bound="pfoo")
     assert done.result["cache"] == {"bytes": 200_000}
     assert "recording" not in done.err
     assert rows(simulated.home)["cache_metrics"] == 100_000

@@ -109,4 +109,8 @@ def test_an_evaluation_as_json_names_every_score(evaluation: Evaluation) -> None
     assert list(document["test"]["baselines"]) == list(evaluation.baselines)
     assert list(document["test"]["bounds"]) == list(evaluation.bounds)
     assert document["best_baseline"] == evaluation.best_baseline
-    assert document["gap_closed"] == evaluation.gap_closed
+    assert (document["bound"], document["gap_closed"]) == ("optimum", evaluation.gap_closed)
+    assert document["gaps_closed"] == evaluation.gaps_closed
+    against = document["test"]["comparisons"]["policy"]["lru"]["value_ratio"]
+    assert against["low"] <= against["difference"] <= against["high"]
+    assert document["test"]["variants"] == {}

@@ -1,5 +1,6 @@
 """What is to be learned: the spans, the capacity, and what the training span may know."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from cachesim.sampled import HISTORY_MULTIPLE
 from cachesim.synthetic import energy_trace
 from learning.problem import CacheProblem, build_problem
 from schemas.config import TrainConfig
-from schemas.errors import ConfigError, TraceError
+from schemas.errors import ConfigError, GateError, TraceError
 from schemas.expectations import MIN_REQUESTS
 from schemas.trace import Trace
 
@@ -81,6 +82,13 @@ def test_too_few_requests_are_refused(trace: Trace) -> None:
 def test_a_weight_of_an_unknown_column_is_refused_with_the_nearest_names(trace: Trace) -> None:
     with pytest.raises(ConfigError, match="did you mean load_time_ms"):
         problem_of(trace, cache_weights={"load_time": 1.0})
+
+
+def test_a_weight_that_is_worth_nothing_later_is_refused_before_anything_is_learned(trace: Trace) -> None:
+    early = (np.arange(3_000) < 1_800).astype(np.float32)[:, None]
+    priced = dataclasses.replace(trace, columns=early, column_names=("price",))
+    with pytest.raises(GateError, match="no hit on the held-out requests is worth anything; weigh another column"):
+        problem_of(priced, cache_weights={"price": 1.0})
 
 
 def test_as_many_keys_are_remembered_when_nothing_is_said_whoever_asks() -> None:
