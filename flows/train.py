@@ -22,6 +22,7 @@ from schemas.config import TrainConfig
 from schemas.errors import ConfigError, StorageError
 from schemas.names import nearest
 from schemas.trace import Trace
+from tasks.checkpoints import remove_checkpoints
 from tasks.extract import require_features
 from tasks.learn import export, judge, learn, model_row
 from tasks.registry import RegisteredModel, heal, register
@@ -33,7 +34,10 @@ WEIGHABLE_COLUMNS = ("load_time_ms", "size_bytes")  # beside the chosen feature 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left behind: the MLflow run, the registered version, the bundle and the report, and the scores."""
+    """What a run left behind: the MLflow run, the registered version, the bundle and the report, and the scores.
+
+    With several seeds also how they compare, see `learning.seeds.seeds_summary`.
+    """
 
     run_id: str
     tracking_uri: str
@@ -41,6 +45,7 @@ class Outcome:
     bundle: Path
     report: Path
     evaluation: dict[str, Any]
+    seeds: dict[str, Any] | None
 
 
 @config_flow(TrainConfig)
@@ -113,7 +118,9 @@ def _learn(place: _Workplace, run_id: str, problem: CacheProblem, config: TrainC
     engine, tracker, clock, home = place.engine, place.tracker, place.clock, place.settings.ers_home
     name = f"{config.decision}-{config.algorithm}-{run_id}"
     with clock.step("train"), progress("train", "decisions") as on_progress:
-        trained, curves = io_task(learn)(problem, config, tracker, on_progress)
+        learned = io_task(learn)(problem, config, tracker, on_progress, say, home / "checkpoints")
+    trained, curves = learned.trained, learned.curves
+    config = config.model_copy(update={"seed": learned.run.seed})
     with clock.step("evaluate"):
         place.wait_for_kernels()
         evaluation = io_task(judge)(problem, trained, config, tracker)
@@ -126,7 +133,8 @@ def _learn(place: _Workplace, run_id: str, problem: CacheProblem, config: TrainC
     with clock.step("register"):
         row = model_row(problem, trained, evaluation, config, curves, engine.dialect.name)
         model = io_task(register, retries=STORAGE_RETRIES)(engine, tracker, run_id, bundle, row)
-    return Outcome(run_id, tracker.shown_uri, model, bundle, report, scores)
+        remove_checkpoints(learned.checkpoints)
+    return Outcome(run_id, tracker.shown_uri, model, bundle, report, scores, learned.seeds)
 
 
 def _result(problem: CacheProblem, config: TrainConfig, outcome: Outcome, clock: StepClock) -> dict[str, Any]:
@@ -146,13 +154,16 @@ def _result(problem: CacheProblem, config: TrainConfig, outcome: Outcome, clock:
         "cache": {problem.served_capacity.unit: problem.served_capacity.limit},
         "key_sample": config.key_sample,
         **outcome.evaluation,
+        "seeds": outcome.seeds,
         "seconds": clock.seconds,
     }
 
 
 def summary(result: dict[str, Any]) -> str:
     """Return the result of the flow as text: the table of scores, the verdict, and the paths to look at."""
-    return "\n".join([_heading(result), "", *_table(result), "", *_verdict(result), "", *_paths(result)])
+    return "\n".join(
+        [_heading(result), "", *_table(result), "", *_verdict(result), *_seeds(result), "", *_paths(result)]
+    )
 
 
 def _heading(result: dict[str, Any]) -> str:
@@ -190,6 +201,16 @@ def _verdict(result: dict[str, Any]) -> list[str]:
     if result["gap_closed"] is not None:
         lines.append(f"It closes {result['gap_closed']:.1%} of the gap from LRU to Belady.")
     return lines
+
+
+def _seeds(result: dict[str, Any]) -> list[str]:
+    seeds = result["seeds"]
+    if seeds is None:
+        return []
+    each = ", ".join(f"{run['seed']}: {run['test']:.4f}" for run in seeds["runs"])
+    mean, sd = seeds["test"]["mean"], seeds["test"]["sd"]
+    why = "the first" if seeds["validation"]["mean"] is None else "the best in validation"
+    return [f"Seeds: {mean:.4f} +- {sd:.4f} ({each}); kept is {seeds['kept']}, {why}."]
 
 
 def _paths(result: dict[str, Any]) -> list[str]:

@@ -44,7 +44,7 @@ def model_of(options: TrainConfig) -> Any:
 @every_algorithm
 def test_each_name_builds_its_algorithm_as_a_contextual_bandit(algorithm: str) -> None:
     model = model_of(config(algorithm, seed=7))
-    assert type(model) is CLASSES[algorithm]
+    assert isinstance(model, CLASSES[algorithm])
     assert model.gamma == 0
     assert model.seed == 7
     assert model.n_envs == PARALLEL_CACHES
