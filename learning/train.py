@@ -72,7 +72,7 @@ def train(
         problem: what to learn.
         config: algorithm, timesteps, seed, device, validation and overridden hyperparameters.
         on_metric: receives the curves `reward` (mean of a decision), `loss`, `training_hit_ratio` (of the whole
-            training span), `validation_hit_ratio` (of its last part, which no decision is learned from) and, with
+            training span), `validation_hit_ratio` (of its last part, see `learning.validation`) and, with
             `cache_weights`, `validation_value_ratio` (value of the hits / value of all).
         on_progress: receives the timesteps done and to do.
         checkpoint: file to leave the state of the training in, and to go on from where it holds that of the same
@@ -134,7 +134,7 @@ def _decisions(problem: CacheProblem, seed: int, validation: Validation, on_metr
     oracle = build_oracle(span, problem.capacity, problem.values[: problem.training], eviction_age_requests)
     decisions = Decisions(
         problem.training_stream,
-        oracle._replace(end=min(oracle.end, validation.start)),
+        oracle._replace(end=min(oracle.end, validation.decisions_end)),
         span.n_keys,
         batch=PARALLEL_CACHES,
         candidates=TRAINING_CANDIDATES,

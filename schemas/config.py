@@ -98,8 +98,11 @@ class TrainConfig(ReadConfig):
     validation_fraction: float = Field(
         default=0.15, ge=0, le=0.5, description="last share of the training requests, to pick the weights by; 0 = none"
     )
+    hold_back: bool = Field(
+        default=False, description="whether to learn nothing from those: true = validation on unseen decisions"
+    )
     patience: int = Field(
-        default=0, ge=0, description="validations without improvement before training stops; 0 = it never stops early"
+        default=3, ge=0, description="validations without improvement that end the training, of 6 in it; 0 = none do"
     )
     batch_size: int | None = Field(
         default=None, ge=2, description="transitions a gradient step; unset = the algorithm's"
