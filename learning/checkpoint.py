@@ -60,7 +60,8 @@ class Checkpoint:
         aside = self.path.with_name(f"{WORK_PREFIX}{current_owner()}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({"identity": self._identity, "state": state}, aside)
+            with aside.open("wb") as file:  # given a name, torch would derive another from it, and fail at the dot
+                torch.save({"identity": self._identity, "state": state}, file)
             aside.replace(self.path)
         except (OSError, RuntimeError) as error:  # torch says "RuntimeError" where the disk is full
             aside.unlink(missing_ok=True)
