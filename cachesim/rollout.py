@@ -6,7 +6,7 @@ near the end of the span would be censored, so decisions stop two horizons befor
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,11 +176,20 @@ class Decisions:
         self._rng = np.random.default_rng(seed)
         self._caches.random[:] = random_states(seed, self._done.size)
 
-    def resync(self, scorer: Scorer) -> float:
+    def random_state(self) -> dict[str, Any]:
+        """Return the state of all that draws at random here, as numbers and texts; `restore_random` takes it back."""
+        return {"starts": self._rng.bit_generator.state, "candidates": self._caches.random.tolist()}
+
+    def restore_random(self, state: dict[str, Any]) -> None:
+        """Go on drawing as after `random_state`; caches that are loaded from new starting points then do the same."""
+        self._rng.bit_generator.state = state["starts"]
+        self._caches.random[:] = state["candidates"]
+
+    def resync(self, scorer: Scorer) -> NDArray[np.bool_]:
         """Replay the span with `scorer` in charge and take the states it meets as the new starting points.
 
         Returns:
-            hit ratio of that replay, in [0, 1].
+            bool (n,), which requests of the span hit in that replay.
 
         Raises:
             GateError: the span has no decision to learn from.
@@ -193,7 +202,7 @@ class Decisions:
             cache, self.stream, self.oracle, scorer, self.rows.shape[1], positions, self._starts, hit
         )
         self._require_starts()
-        return float(hit.mean())
+        return hit
 
     def _require_starts(self) -> None:
         if self._n_starts == 0:

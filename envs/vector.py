@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from cachesim.rollout import Decisions
-from cachesim.scorer import Scorer
 
 Reward = Literal["advantage", "loss"]
 
@@ -19,7 +18,7 @@ class EvictionVecEnv(VecEnv):
 
     Observations are float32 (k, f), transformed and standardised as the exported policy does it. With reward
     "advantage", r = mean_j c_j - c_action; with "loss", r = -c_action, where c is what keeping a candidate is worth
-    (see `cachesim.rollout`). An episode ends, truncated, where the span ends or when `resync` loads new states.
+    (see `cachesim.rollout`). An episode ends, truncated, where the span ends.
     """
 
     render_mode = None  # asked for by the base class
@@ -31,15 +30,8 @@ class EvictionVecEnv(VecEnv):
         self.decisions = decisions
         self._relative = reward == "advantage"
         self._actions = np.zeros(batch, np.int64)
-        self._resynced = False
-
-    def resync(self, scorer: Scorer) -> float:
-        """Go on, from the next step, from the states that `scorer` meets; return its hit ratio on the span."""
-        self._resynced = True
-        return self.decisions.resync(scorer)
 
     def reset(self) -> NDArray[np.float32]:
-        self._resynced = False
         return self.decisions.reset().copy()
 
     def step_async(self, actions: NDArray[np.int64]) -> None:
@@ -50,11 +42,8 @@ class EvictionVecEnv(VecEnv):
         rewards = -worths[np.arange(self.num_envs), self._actions]
         if self._relative:
             rewards += worths.mean(axis=1)
-        if self._resynced:
-            observations, done = self.reset(), np.ones(self.num_envs, np.bool_)
-        else:
-            done = self.decisions.step(self._actions).copy()
-            observations = self.decisions.rows.copy()
+        done = self.decisions.step(self._actions).copy()
+        observations = self.decisions.rows.copy()
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for b in np.flatnonzero(done):  # the discount is 0: what a terminal observation holds does not matter
             infos[b] = {"terminal_observation": observations[b], "TimeLimit.truncated": True}

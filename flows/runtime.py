@@ -212,6 +212,8 @@ def progress(label: str, unit: str) -> Iterator[ReportProgress]:
     with tqdm(desc=label, unit=f" {unit}", unit_scale=True, leave=False, file=sys.stderr) as bar:
 
         def report(done: int, total: int | None) -> None:
+            if bar.total is None:  # what was done before this began tells nothing about its speed
+                bar.initial = bar.n = done
             bar.total = total
             bar.update(done - bar.n)
 
@@ -222,14 +224,25 @@ def _line_reporter(label: str, unit: str) -> ReportProgress:
     from tqdm import tqdm
 
     start_s = last_s = time.monotonic()
+    initial: int | None = None
 
     def report(done: int, total: int | None) -> None:
-        nonlocal last_s
+        nonlocal last_s, initial
+        initial = done if initial is None else initial  # what was done before this began tells nothing about its speed
         now_s = time.monotonic()
         if now_s - last_s >= LINE_INTERVAL_S:
             last_s = now_s
             say(
-                tqdm.format_meter(done, total, now_s - start_s, prefix=label, unit=f" {unit}", unit_scale=True, ncols=0)
+                tqdm.format_meter(
+                    done,
+                    total,
+                    now_s - start_s,
+                    prefix=label,
+                    unit=f" {unit}",
+                    unit_scale=True,
+                    ncols=0,
+                    initial=initial,
+                )
             )
 
     return report

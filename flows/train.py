@@ -22,6 +22,7 @@ from schemas.config import TrainConfig
 from schemas.errors import ConfigError, StorageError
 from schemas.names import nearest
 from schemas.trace import Trace
+from tasks.checkpoints import remove_checkpoints
 from tasks.extract import require_features
 from tasks.feature_columns import FeaturePlan
 from tasks.learn import export, judge, learn, model_row
@@ -34,7 +35,10 @@ WEIGHABLE_COLUMNS = ("load_time_ms", "size_bytes")  # beside the chosen feature 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left behind: the MLflow run, the registered version, the bundle and the report, and the scores."""
+    """What a run left behind: the MLflow run, the registered version, the bundle and the report, and the scores.
+
+    With several seeds also how they compare, see `learning.seeds.seeds_summary`.
+    """
 
     run_id: str
     tracking_uri: str
@@ -42,6 +46,7 @@ class Outcome:
     bundle: Path
     report: Path
     evaluation: dict[str, Any]
+    seeds: dict[str, Any] | None
 
 
 @config_flow(TrainConfig)
@@ -118,7 +123,9 @@ def _learn(place: _Workplace, run_id: str, problem: CacheProblem, config: TrainC
     engine, tracker, clock, home = place.engine, place.tracker, place.clock, place.settings.ers_home
     name = f"{config.decision}-{config.algorithm}-{run_id}"
     with clock.step("train"), progress("train", "decisions") as on_progress:
-        trained, curves = io_task(learn)(problem, config, tracker, on_progress)
+        learned = io_task(learn)(problem, config, tracker, on_progress, say, home / "checkpoints")
+    trained, curves = learned.trained, learned.curves
+    config = config.model_copy(update={"seed": learned.run.seed})
     with clock.step("evaluate"):
         place.wait_for_kernels()
         evaluation = io_task(judge)(problem, trained, config, tracker)
@@ -131,7 +138,8 @@ def _learn(place: _Workplace, run_id: str, problem: CacheProblem, config: TrainC
     with clock.step("register"):
         row = model_row(problem, trained, evaluation, config, curves, engine.dialect.name)
         model = io_task(register, retries=STORAGE_RETRIES)(engine, tracker, run_id, bundle, row)
-    return Outcome(run_id, tracker.shown_uri, model, bundle, report, scores)
+        remove_checkpoints(learned.checkpoints)
+    return Outcome(run_id, tracker.shown_uri, model, bundle, report, scores, learned.seeds)
 
 
 def _result(problem: CacheProblem, config: TrainConfig, outcome: Outcome, clock: StepClock) -> dict[str, Any]:
@@ -153,5 +161,6 @@ def _result(problem: CacheProblem, config: TrainConfig, outcome: Outcome, clock:
         "key_sample": config.key_sample,
         "feature_columns": list(problem.feature_columns),
         **outcome.evaluation,
+        "seeds": outcome.seeds,
         "seconds": clock.seconds,
     }

@@ -13,7 +13,8 @@ NO_INTERVAL = "the held-out requests are too few, or those on which the two diff
 
 def summary(result: dict[str, Any]) -> str:
     """Return the result of the flow as text: the table of scores, the verdict, and the paths to look at."""
-    return "\n".join([_heading(result), "", *_table(result), "", *_verdict(result), "", *_paths(result)])
+    verdict = [*_verdict(result), *_seeds(result)]
+    return "\n".join([_heading(result), "", *_table(result), "", *verdict, "", *_paths(result)])
 
 
 def _heading(result: dict[str, Any]) -> str:
@@ -93,6 +94,16 @@ def _compared(who: str, whom: str, found: dict[str, Any]) -> str:
 
 def _capital(words: str) -> str:
     return words[0].upper() + words[1:]
+
+
+def _seeds(result: dict[str, Any]) -> list[str]:
+    seeds = result["seeds"]
+    if seeds is None:
+        return []
+    each = ", ".join(f"{run['seed']}: {run['test']:.4f}" for run in seeds["runs"])
+    mean, sd = seeds["test"]["mean"], seeds["test"]["sd"]
+    why = "the first" if seeds["validation"]["mean"] is None else "the best in validation"
+    return [f"Seeds: {mean:.4f} +- {sd:.4f} ({each}); kept is {seeds['kept']}, {why}."]
 
 
 def _paths(result: dict[str, Any]) -> list[str]:

@@ -4,15 +4,17 @@ The discount is 0: the reward of a decision already holds the known future of th
 decision is judged alone. Every default can be overridden by the options of the same name.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
-from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from envs.vector import EvictionVecEnv, Reward
+from learning.bandit_dqn import BanditDQN
 from learning.policies import SharedScorerActorCritic, SharedScorerDQN
-from schemas.config import Algorithm, TrainConfig
+from schemas.config import OWN_OPTIONS, Algorithm, TrainConfig
 
 PARALLEL_CACHES = 64
 LAST_RATE_SHARE = 0.05  # of the first learning rate
@@ -50,12 +52,14 @@ def hyperparameters(config: TrainConfig) -> dict[str, Any]:
     A2C makes one gradient step of a whole rollout: its batch size sets the rollout, batch_size / 64 steps of 64 caches.
     """
     values = dict(_DEFAULTS[config.algorithm])
-    if config.learning_rate is not None:
-        values["learning_rate"] = config.learning_rate
+    given = {name: getattr(config, name) for name in ("learning_rate", *OWN_OPTIONS[config.algorithm])}
+    values |= {name: value for name, value in given.items() if value is not None}
     if config.batch_size is not None and config.algorithm == "a2c":
         values["n_steps"] = max(1, config.batch_size // PARALLEL_CACHES)
     elif config.batch_size is not None:
         values["batch_size"] = config.batch_size
+    if config.algorithm == "ppo":
+        values["batch_size"] = min(values["batch_size"], values["n_steps"] * PARALLEL_CACHES)
     if config.algorithm == "dqn":
         values["buffer_size"] = min(values["buffer_size"], max(config.timesteps, PARALLEL_CACHES))
         values["learning_starts"] = min(values["learning_starts"], config.timesteps // 4)
@@ -68,9 +72,11 @@ def build(config: TrainConfig, env: EvictionVecEnv, device: str) -> BaseAlgorith
     values["learning_rate"] = _falling(values["learning_rate"])
     common = {"gamma": 0.0, "seed": config.seed, "device": device, **values}
     if config.algorithm == "dqn":
-        return DQN(SharedScorerDQN, env, **common)
+        return BanditDQN(SharedScorerDQN, env, **common)
     algorithm = PPO if config.algorithm == "ppo" else A2C
-    return algorithm(SharedScorerActorCritic, env, **common)
+    with warnings.catch_warnings():  # of a last batch that is smaller, and of a GPU that was asked for
+        warnings.filterwarnings("ignore", category=UserWarning, module="stable_baselines3")
+        return algorithm(SharedScorerActorCritic, env, **common)
 
 
 def latest_loss(model: BaseAlgorithm) -> float | None:

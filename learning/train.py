@@ -1,39 +1,33 @@
 """The training loop: from a cache problem to a scorer, with callbacks as its only way to the outside."""
 
-import copy
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
-from torch import nn
 
 from cachesim.features import Normaliser, fit_normaliser
 from cachesim.replay import replay
 from cachesim.rollout import Decisions, build_oracle, oldest_first
 from cachesim.scorer import Scorer
 from envs.vector import EvictionVecEnv
-from learning.algorithms import PARALLEL_CACHES, REWARD, build, hyperparameters, latest_loss
-from learning.policies import scorer_of
+from learning.algorithms import PARALLEL_CACHES, REWARD, build, hyperparameters
+from learning.checkpoint import Checkpoint, Say, training_identity
+from learning.follow import Follow, OnMetric, OnProgress, Outside
 from learning.problem import CacheProblem
 from learning.scorer import ScorerNet
+from learning.validation import Validation
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError
 
-OnMetric = Callable[[str, float, int], None]  # name, value, timesteps done
-OnProgress = Callable[[int, int | None], None]  # done, total
-
 TRAINING_CANDIDATES = 16
-RESYNCS = 6  # the first one before training
-AVERAGED_SHARE = 0.5  # the weights are averaged over the last half of the updates
 NORMALISER_STEPS = 64  # of 64 caches and 16 candidates: 65,536 rows
-REPORTS = 200  # points of each metric curve
 
 
 @dataclass(frozen=True)
@@ -44,8 +38,10 @@ class TrainedPolicy:
         net: the network, weights averaged, on the CPU.
         normaliser: the transform and standardisation in front of it.
         hyperparameters: of the algorithm.
-        timesteps: decisions that it learned from.
-        seconds: duration of the training.
+        timesteps: decisions that were learned from.
+        seconds: duration of the training, that of a killed run which it went on from included.
+        kept_timesteps: decisions after which the weights were kept.
+        validation_ratio: on the validation part of the training span, hits or their value; None without one.
     """
 
     net: ScorerNet
@@ -53,6 +49,8 @@ class TrainedPolicy:
     hyperparameters: dict[str, Any]
     timesteps: int
     seconds: float
+    kept_timesteps: int = 0
+    validation_ratio: float | None = None
 
     @property
     def scorer(self) -> Scorer:
@@ -60,34 +58,53 @@ class TrainedPolicy:
         return self.net.compiled(self.normaliser)
 
 
-def train(problem: CacheProblem, config: TrainConfig, on_metric: OnMetric, on_progress: OnProgress) -> TrainedPolicy:
+def train(
+    problem: CacheProblem,
+    config: TrainConfig,
+    on_metric: OnMetric,
+    on_progress: OnProgress,
+    checkpoint: Path | None = None,
+    say: Say = lambda _: None,
+) -> TrainedPolicy:
     """Learn what to drop, on the training span alone. The same problem and seed give the same weights.
 
     Args:
         problem: what to learn.
-        config: algorithm, timesteps, seed, device and overridden hyperparameters.
-        on_metric: receives the curves `reward` (mean of a round), `loss` and `training_hit_ratio`.
+        config: algorithm, timesteps, seed, device, validation and overridden hyperparameters.
+        on_metric: receives the curves `reward` (mean of a decision), `loss`, `training_hit_ratio` (of the whole
+            training span), `validation_hit_ratio` (of its last part, see `learning.validation`) and, with
+            `cache_weights`, `validation_value_ratio` (value of the hits / value of all).
         on_progress: receives the timesteps done and to do.
+        checkpoint: file to leave the state of the training in, and to go on from where it holds that of the same
+            training: the weights are then those of a run that was never interrupted, and its curves come first. The
+            file stays; None = no file is written.
+        say: receives lines for people: that it goes on, that a checkpoint cannot be used, that it stopped early.
 
     Raises:
         GateError: the training span needs no eviction, so there is nothing to learn.
         ConfigError: the device is not there.
     """
-    started = time.perf_counter()
+    started_s = time.perf_counter()
     device = require_device(config.device)
-    decisions = _decisions(problem, config.seed, on_metric)
+    validation = Validation.of(problem, config)
+    decisions = _decisions(problem, config.seed, validation, on_metric)
     env = EvictionVecEnv(decisions, REWARD[config.algorithm])
+    file = None if checkpoint is None else Checkpoint(checkpoint, training_identity(problem, config), say)
+    follow = Follow(env, config.timesteps, config.patience, validation, Outside(on_metric, on_progress, say, file))
     with _one_thread():
         model = build(config, env, device)
         model.set_logger(Logger(folder=None, output_formats=[]))  # by default it makes a folder in /tmp
-        follow = _Follow(env, on_metric, on_progress, config.timesteps)
+        prepared_s = time.perf_counter() - started_s
         model.learn(config.timesteps, callback=follow, log_interval=sys.maxsize)  # nothing is dumped, `follow` reports
+    kept = follow.kept
     return TrainedPolicy(
-        follow.average.net.cpu(),
-        decisions.normaliser,
-        hyperparameters(config),
-        model.num_timesteps,
-        time.perf_counter() - started,
+        net=follow.net,
+        normaliser=decisions.normaliser,
+        hyperparameters=hyperparameters(config),
+        timesteps=follow.timesteps,
+        seconds=prepared_s + follow.seconds,
+        kept_timesteps=kept.timesteps,
+        validation_ratio=kept.ratio,
     )
 
 
@@ -111,19 +128,20 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _decisions(problem: CacheProblem, seed: int, on_metric: OnMetric) -> Decisions:
+def _decisions(problem: CacheProblem, seed: int, validation: Validation, on_metric: OnMetric) -> Decisions:
     span = problem.span
     eviction_age_requests = replay(span, "lru", problem.capacity).whole.mean_eviction_age_requests
     oracle = build_oracle(span, problem.capacity, problem.values[: problem.training], eviction_age_requests)
     decisions = Decisions(
         problem.training_stream,
-        oracle,
+        oracle._replace(end=min(oracle.end, validation.decisions_end)),
         span.n_keys,
         batch=PARALLEL_CACHES,
         candidates=TRAINING_CANDIDATES,
         seed=seed,
     )
-    on_metric("training_hit_ratio", decisions.resync(oldest_first(decisions.n_features)), 0)
+    for name, value in validation.curves(decisions.resync(oldest_first(decisions.n_features))).items():
+        on_metric(name, value, 0)
     rows = _random_rows(decisions, np.random.default_rng(seed))
     decisions.normaliser = fit_normaliser(rows, span.column_names, problem.served_capacity.mean_objects(span))
     return decisions
@@ -138,60 +156,3 @@ def _random_rows(decisions: Decisions, rng: np.random.Generator) -> np.ndarray[A
         decisions.step(rng.integers(0, candidates, batch))
         rows.append(decisions.rows.reshape(-1, n_features).copy())
     return np.concatenate(rows)
-
-
-class _AverageNet:
-    """The running mean of a network's weights."""
-
-    def __init__(self) -> None:
-        self.net: Any = None
-        self._updates = 0
-
-    def add(self, net: nn.Module) -> None:
-        self._updates += 1
-        if self.net is None:
-            self.net = copy.deepcopy(net)
-        with torch.no_grad():
-            for mean, new in zip(self.net.parameters(), net.parameters(), strict=True):
-                mean += (new - mean) / self._updates
-
-
-class _Follow(BaseCallback):
-    """Reports, averages the weights and loads fresh cache states while Stable-Baselines3 trains."""
-
-    def __init__(self, env: EvictionVecEnv, on_metric: OnMetric, on_progress: OnProgress, timesteps: int) -> None:
-        super().__init__()
-        self.average = _AverageNet()
-        self._env, self._on_metric, self._on_progress, self._timesteps = env, on_metric, on_progress, timesteps
-        self._rewards: list[float] = []
-        self._next_report = 0
-        self._next_resync = timesteps // RESYNCS
-
-    def _on_step(self) -> bool:
-        self._rewards.append(float(self.locals["rewards"].mean()))
-        return True
-
-    def _on_rollout_end(self) -> None:
-        done = self.num_timesteps
-        if done >= AVERAGED_SHARE * self._timesteps:
-            self.average.add(scorer_of(self.model.policy))
-        if self._next_report <= done:
-            self._next_report = done + self._timesteps // REPORTS
-            self._report()
-        if self._next_resync <= done < self._timesteps:
-            self._next_resync += self._timesteps // RESYNCS
-            hit_ratio = self._env.resync(scorer_of(self.model.policy).compiled(self._env.decisions.normaliser))
-            self._on_metric("training_hit_ratio", hit_ratio, done)
-
-    def _on_training_end(self) -> None:
-        self.average.add(scorer_of(self.model.policy))
-        self._report()
-
-    def _report(self) -> None:
-        if self._rewards:
-            self._on_metric("reward", float(np.mean(self._rewards)), self.num_timesteps)
-            self._rewards.clear()
-        loss = latest_loss(self.model)
-        if loss is not None:
-            self._on_metric("loss", loss, self.num_timesteps)
-        self._on_progress(min(self.num_timesteps, self._timesteps), self._timesteps)

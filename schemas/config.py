@@ -15,6 +15,11 @@ FEATURES_HELP = (
     "columns of the table to learn from as well: numbers, booleans or short texts; auto = all that can be learned from"
 )
 DRAWN_POLICIES = ("lru", "lfu", "s3-fifo", "2q", "arc", "lirs", "w-tinylfu", "belady")
+OWN_OPTIONS: dict[Algorithm, tuple[str, ...]] = {  # of each learning algorithm, beside those that all have
+    "dqn": ("gradient_steps", "buffer_size", "exploration_fraction", "exploration_final_eps"),
+    "ppo": ("n_steps", "n_epochs", "ent_coef", "clip_range"),
+    "a2c": ("n_steps", "ent_coef"),
+}
 Config = TypeVar("Config", bound="FlowConfig")
 
 
@@ -94,13 +99,49 @@ class TrainConfig(ReadConfig):
     history_multiple: int = Field(
         default=8, ge=1, description="keys whose requests are remembered beside the residents, in capacities"
     )
+    validation_fraction: float = Field(
+        default=0.15, ge=0, le=0.5, description="last share of the training requests, to pick the weights by; 0 = none"
+    )
+    hold_back: bool = Field(
+        default=False, description="whether to learn nothing from those: true = validation on unseen decisions"
+    )
+    patience: int = Field(
+        default=3, ge=0, description="validations without improvement that end the training, of 6 in it; 0 = none do"
+    )
     batch_size: int | None = Field(
         default=None, ge=2, description="transitions a gradient step; unset = the algorithm's"
     )
     learning_rate: float | None = Field(
         default=None, gt=0, lt=1, description="first step size; unset = the algorithm's"
     )
+    n_steps: int | None = Field(
+        default=None, ge=1, le=10_000, description="ppo, a2c: decisions of each of 64 caches a rollout; unset = theirs"
+    )
+    n_epochs: int | None = Field(
+        default=None, ge=1, le=100, description="ppo: gradient passes over a rollout; unset = its own"
+    )
+    ent_coef: float | None = Field(
+        default=None, ge=0, le=1, description="ppo, a2c: weight of the entropy in the loss; unset = theirs"
+    )
+    clip_range: float | None = Field(
+        default=None, gt=0, lt=1, description="ppo: how far one update may change a probability; unset = its own"
+    )
+    gradient_steps: int | None = Field(
+        default=None, ge=1, le=1_000, description="dqn: gradient steps for each 64 decisions; unset = its own"
+    )
+    buffer_size: int | None = Field(
+        default=None, ge=64, le=100_000_000, description="dqn: decisions remembered to learn from; unset = its own"
+    )
+    exploration_fraction: float | None = Field(
+        default=None, gt=0, le=1, description="dqn: share of the training in which random actions fade; unset = its own"
+    )
+    exploration_final_eps: float | None = Field(
+        default=None, ge=0, le=1, description="dqn: share of random actions after that; unset = its own"
+    )
     seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed and data give the same policy")
+    seeds: int = Field(
+        default=1, ge=1, le=100, description="policies to train, from seed on; the one best in validation is kept"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(default="cpu", description="where the network learns")
 
     @model_validator(mode="after")
@@ -108,6 +149,20 @@ class TrainConfig(ReadConfig):
         given = [n for n in ("cache_size", "cache_bytes", "cache_fraction") if getattr(self, n) is not None]
         if len(given) > 1:
             raise ValueError(f"give one capacity, not {' and '.join(given)}")
+        return self
+
+    @model_validator(mode="after")
+    def _options_of_the_algorithm(self) -> "TrainConfig":
+        own = OWN_OPTIONS[self.algorithm]
+        others = {name for names in OWN_OPTIONS.values() for name in names}.difference(own)
+        given = sorted(name for name in others if getattr(self, name) is not None)
+        if given:
+            raise ValueError(
+                f"{' and '.join(given)}: not an option of {self.algorithm}, "
+                f"whose own are learning_rate, batch_size, {', '.join(own)}"
+            )
+        if self.algorithm == "a2c" and self.batch_size is not None and self.n_steps is not None:
+            raise ValueError("with a2c the batch is the rollout: give batch_size or n_steps, not both")
         return self
 
     def training_requests(self, requests: int) -> int:

@@ -2,34 +2,79 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cachesim.policies.learned import SERVING_CANDIDATES
 from learning.bundle import export_bundle
+from learning.checkpoint import Say
 from learning.describe import decision_states, describe, evaluation_dict
 from learning.evaluate import POLICY, Evaluation, Hits, evaluate
+from learning.follow import OnMetric, OnProgress
 from learning.problem import CacheProblem
 from learning.scorer import ExportedPolicy
-from learning.train import OnProgress, TrainedPolicy, train
+from learning.seeds import SeedRun, best_of, seed_configs, seeds_summary, train_seeds
+from learning.train import TrainedPolicy, train
 from schemas.config import TrainConfig
 from schemas.tables import cache_metrics, utc_now
+from tasks.checkpoints import checkpoint_path, sweep_checkpoints
 from tasks.plots import Curves
 from tasks.tracking import Tracker
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What a training brought.
+
+    Attributes:
+        run: the policy that is kept, and its seed.
+        curves: its metric curves.
+        seeds: how the seeds compare, see `learning.seeds.seeds_summary`; None when there is one.
+        checkpoints: files to remove once the run has succeeded.
+    """
+
+    run: SeedRun
+    curves: Curves
+    seeds: dict[str, Any] | None
+    checkpoints: tuple[Path, ...]
+
+    @property
+    def trained(self) -> TrainedPolicy:
+        """The policy that is kept."""
+        return self.run.trained
+
+
 def learn(
-    problem: CacheProblem, config: TrainConfig, tracker: Tracker, on_progress: OnProgress
-) -> tuple[TrainedPolicy, Curves]:
-    """Train on the training span; return the policy and its metric curves, which go to the tracker as well."""
-    curves: Curves = defaultdict(list)
+    problem: CacheProblem, config: TrainConfig, tracker: Tracker, on_progress: OnProgress, say: Say, folder: Path
+) -> Learned:
+    """Train on the training span, going on from the checkpoints of the same training in `folder`.
 
-    def on_metric(name: str, value: float, step: int) -> None:
-        curves[name].append((step, value))
-        tracker.metric(name, value, step)
+    The metric curves go to the tracker as well, under plain names those of the policy that is kept.
+    """
+    configs = seed_configs(config)
+    checkpoints = {own.seed: checkpoint_path(folder, problem, own) for own in configs}
+    sweep_checkpoints(folder, checkpoints.values())
+    curves: dict[int, Curves] = {}
 
-    return train(problem, config, on_metric, on_progress), dict(curves)
+    def train_one(own: TrainConfig, on_metric: OnMetric, on_own_progress: OnProgress) -> TrainedPolicy:
+        found = curves[own.seed] = defaultdict(list)
+
+        def tell(name: str, value: float, step: int) -> None:
+            found[name].append((step, value))
+            on_metric(name, value, step)
+
+        return train(problem, own, tell, on_own_progress, checkpoints[own.seed], say)
+
+    runs = train_seeds(configs, tracker.metric, on_progress, train_one)
+    kept = best_of(runs)
+    summary = None
+    if len(runs) > 1:
+        summary = seeds_summary(problem, runs)
+        for name, points in curves[kept.seed].items():
+            for step, value in points:
+                tracker.metric(name, value, step)
+    return Learned(kept, dict(curves[kept.seed]), summary, tuple(checkpoints.values()))
 
 
 def judge(

@@ -15,6 +15,8 @@ _CURVE_LABELS = {
     "reward": "mean reward of a decision",
     "loss": "loss",
     "training_hit_ratio": "hit ratio on the training span",
+    "validation_hit_ratio": "hit ratio on its validation part",
+    "validation_value_ratio": "value ratio on its validation part",
 }
 
 

@@ -78,28 +78,6 @@ def test_the_two_rewards_order_actions_alike_and_differ_by_the_mean_worth(trace:
         np.testing.assert_allclose(relative, worths.mean(axis=1) + absolute, atol=1e-6)
 
 
-def test_resync_ends_every_episode_at_the_next_step_and_only_there(trace: Trace) -> None:
-    env = env_of(trace)
-    env.reset()
-    env.step(np.zeros(BATCH, np.int64))
-    worths = env.decisions.worths.copy()
-    hit_ratio = env.resync(oldest_first(env.decisions.n_features))
-    assert 0 < hit_ratio < 1
-    observations, rewards, dones, infos = env.step(np.zeros(BATCH, np.int64))
-    assert dones.all()
-    assert all(info["TimeLimit.truncated"] for info in infos)
-    np.testing.assert_allclose(rewards, worths.mean(axis=1) - worths[:, 0], atol=1e-6)
-    np.testing.assert_array_equal(observations, env.decisions.rows)
-    assert not env.step(np.zeros(BATCH, np.int64))[2].all()
-
-
-def test_a_reset_after_resync_needs_no_second_end(trace: Trace) -> None:
-    env = env_of(trace)
-    env.resync(oldest_first(env.decisions.n_features))
-    env.reset()
-    assert not env.step(np.zeros(BATCH, np.int64))[2].all()
-
-
 def test_64_caches_in_a_batch_equal_64_single_caches(trace: Trace) -> None:
     env, steps = env_of(trace), 150
     decisions = env.decisions

@@ -1,5 +1,6 @@
 """`train` ended in the middle: nothing half is left behind, and the same command then succeeds."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -10,7 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.running import ROOT, bundles, eventually, local_servers, mlflow_runs, rows, start, store, versions
+from tests.flows.running import (
+    ROOT,
+    Done,
+    bundles,
+    eventually,
+    local_servers,
+    mlflow_runs,
+    rows,
+    start,
+    store,
+    versions,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -153,3 +165,28 @@ def test_an_interrupt_from_the_keyboard_ends_the_run_as_failed_with_nothing_regi
     (status,) = (status for run, status in mlflow_runs(home).items() if run not in runs)
     assert status in ("FAILED", "KILLED")
     assert eventually(lambda: local_servers(home) == [])
+
+
+def test_a_training_killed_in_the_middle_goes_on_from_there_and_learns_the_same(victim, command_line, tmp_path):
+    words = (*victim.words, "--timesteps", 60_000, "--algorithm", "a2c")
+    process = start(tmp_path, *words, **command_line.variables)
+    wait_until(lambda: list((tmp_path / "checkpoints").glob("*.pt")) != [], process)
+    end(process)
+    assert rows(tmp_path).get("rl_models", 0) == 0
+
+    resumed, fresh = command_line(tmp_path, *words), command_line(victim.home, *words)
+    assert "going on from " in resumed.err
+    assert " of 60,000 decisions" in resumed.err
+    assert "going on from " not in fresh.err
+    assert resumed.result["test"] == fresh.result["test"]
+    one, other = (json.loads((Path(done.result["bundle"]) / "golden.json").read_text()) for done in (resumed, fresh))
+    assert one == other
+    assert sorted(mlflow_runs(tmp_path).values()) == ["FINISHED", "KILLED"]
+    assert curves(tmp_path, resumed) == curves(victim.home, fresh)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def curves(home: Path, done: Done) -> dict[str, list[tuple[int, float]]]:
+    names = ("reward", "loss", "training_hit_ratio", "validation_hit_ratio")
+    found = {name: store(home).get_metric_history(done.result["run_id"], name) for name in names}
+    return {name: [(point.step, point.value) for point in points] for name, points in found.items()}

@@ -90,7 +90,7 @@ def test_mlflow_holds_parameters_curves_scores_bundle_and_report(trained):
     assert found.data.params["algorithm"] == "dqn"
     assert found.data.params["timesteps"] == "5000"
     assert found.data.params["cache_fraction"] == "0.05"
-    for name in ("reward", "loss", "training_hit_ratio"):
+    for name in ("reward", "loss", "training_hit_ratio", "validation_hit_ratio"):
         curve = [point.value for point in client.get_metric_history(run_id, name)]
         assert len(curve) > 1
         assert np.isfinite(curve).all()
@@ -223,3 +223,17 @@ def test_without_json_the_scores_and_paths_are_on_stdout(trained, trained_with_a
         assert text in done.out
     assert [line.split()[0] for line in done.err.splitlines() if line.endswith(" s")] == STEPS
     assert set(mlflow_runs(trained.home).values()) == {"FINISHED"}
+
+
+def test_several_seeds_are_compared_and_the_best_in_validation_is_registered(trained, command_line):
+    words = ("--algorithm", "a2c", "--timesteps", 2_000, "--seeds", 2, "--seed", 7, "--json")
+    result = command_line(trained.home, "train", "--source", "none", "--cache-fraction", 0.05, *words).result
+    seeds = result["seeds"]
+    assert [run["seed"] for run in seeds["runs"]] == [7, 8]
+    best = max(seeds["runs"], key=lambda run: run["validation"])
+    assert seeds["kept"] == best["seed"]
+    assert result["test"]["policy"]["value_ratio"] == best["test"]
+    assert seeds["test"]["sd"] >= 0
+    metadata = json.loads((Path(result["bundle"]) / "metadata.json").read_text())
+    assert metadata["seeds"]["training"] == best["seed"]
+    assert json.loads(select(trained.home, "SELECT reward_history FROM rl_models ORDER BY id DESC")[0][0])

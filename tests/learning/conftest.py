@@ -3,6 +3,13 @@
 import numpy as np
 import pytest
 
+from cachesim.capacity import Capacity
+from cachesim.features import fit_normaliser
+from cachesim.rollout import Decisions, build_oracle, oldest_first
+from cachesim.sampled import build_stream
+from cachesim.synthetic import energy_trace
+from envs.vector import EvictionVecEnv, Reward
+from learning.algorithms import PARALLEL_CACHES
 from learning.problem import CacheProblem, build_problem
 from schemas.config import TrainConfig
 from schemas.trace import Trace
@@ -10,10 +17,9 @@ from schemas.trace import Trace
 HOT_OBJECTS = 100
 
 
-@pytest.fixture(scope="session")
-def hot_trace() -> Trace:
+def hot_requests(seed: int = 0) -> Trace:
     """12,000 requests, one half for 100 objects of equal popularity, the other half for objects never seen again."""
-    n, rng = 12_000, np.random.default_rng(0)
+    n, rng = 12_000, np.random.default_rng(seed)
     keys = np.where(rng.random(n) < 0.5, rng.integers(0, HOT_OBJECTS, n), HOT_OBJECTS + np.arange(n))
     return Trace(
         key=keys,
@@ -26,6 +32,24 @@ def hot_trace() -> Trace:
 
 
 @pytest.fixture(scope="session")
+def hot_trace() -> Trace:
+    """The requests that most tests here learn from."""
+    return hot_requests()
+
+
+@pytest.fixture(scope="session")
 def hot_problem(hot_trace: Trace) -> CacheProblem:
     """A cache of 80 objects for it: at best four fifths of the hot half can hit."""
     return build_problem(hot_trace, TrainConfig(cache_size=80))
+
+
+def eviction_env(reward: Reward = "loss") -> EvictionVecEnv:
+    """64 caches of 40 objects on 3,000 synthetic requests, 8 candidates a decision."""
+    trace, capacity = energy_trace(3_000, seed=1), Capacity(40, "objects")
+    oracle = build_oracle(trace, capacity, np.ones(len(trace)), 300.0)
+    stream = build_stream(trace, capacity, len(trace))
+    decisions = Decisions(stream, oracle, trace.n_keys, batch=PARALLEL_CACHES, candidates=8, seed=0)
+    decisions.resync(oldest_first(decisions.n_features))
+    rows = decisions.reset().reshape(-1, decisions.n_features)
+    decisions.normaliser = fit_normaliser(rows, trace.column_names, 40.0)
+    return EvictionVecEnv(decisions, reward)

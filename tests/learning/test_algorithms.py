@@ -9,16 +9,12 @@ from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
-from cachesim.capacity import Capacity
-from cachesim.features import fit_normaliser
-from cachesim.rollout import Decisions, build_oracle, oldest_first
-from cachesim.sampled import build_stream
-from cachesim.synthetic import energy_trace
-from envs.vector import EvictionVecEnv
 from learning.algorithms import PARALLEL_CACHES, REWARD, build, hyperparameters, latest_loss
 from learning.policies import scorer_of
 from learning.scorer import ScorerNet
-from schemas.config import TrainConfig
+from schemas.config import OWN_OPTIONS, TrainConfig, parse
+from schemas.errors import ConfigError
+from tests.learning.conftest import eviction_env
 
 CLASSES: dict[str, type[BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO, "a2c": A2C}
 every_algorithm = pytest.mark.parametrize("algorithm", CLASSES)
@@ -29,14 +25,7 @@ def config(algorithm: str, **options: Any) -> TrainConfig:
 
 
 def model_of(options: TrainConfig) -> Any:
-    trace, capacity = energy_trace(3_000, seed=1), Capacity(40, "objects")
-    oracle = build_oracle(trace, capacity, np.ones(len(trace)), 300.0)
-    stream = build_stream(trace, capacity, len(trace))
-    decisions = Decisions(stream, oracle, trace.n_keys, batch=PARALLEL_CACHES, candidates=8, seed=0)
-    decisions.resync(oldest_first(decisions.n_features))
-    rows = decisions.reset().reshape(-1, decisions.n_features)
-    decisions.normaliser = fit_normaliser(rows, trace.column_names, 40.0)
-    model = build(options, EvictionVecEnv(decisions, REWARD[options.algorithm]), "cpu")
+    model = build(options, eviction_env(REWARD[options.algorithm]), "cpu")
     model.set_logger(Logger(folder=None, output_formats=[]))
     return model
 
@@ -44,7 +33,7 @@ def model_of(options: TrainConfig) -> Any:
 @every_algorithm
 def test_each_name_builds_its_algorithm_as_a_contextual_bandit(algorithm: str) -> None:
     model = model_of(config(algorithm, seed=7))
-    assert type(model) is CLASSES[algorithm]
+    assert isinstance(model, CLASSES[algorithm])
     assert model.gamma == 0
     assert model.seed == 7
     assert model.n_envs == PARALLEL_CACHES
@@ -134,3 +123,50 @@ def test_the_latest_loss_is_known_after_the_first_gradient_step(algorithm: str) 
         logged = model.logger.name_to_value
         parts = [logged[f"train/{part}_loss"] for part in ("policy", "value", "entropy")]
         assert loss == pytest.approx(parts[0] + 0.5 * parts[1] + 0.003 * parts[2])
+
+
+OTHER_VALUES = {
+    "n_steps": 5,
+    "n_epochs": 7,
+    "ent_coef": 0.5,
+    "clip_range": 0.3,
+    "gradient_steps": 9,
+    "buffer_size": 640,
+    "exploration_fraction": 0.9,
+    "exploration_final_eps": 0.4,
+}
+OWN = [(algorithm, option) for algorithm, options in OWN_OPTIONS.items() for option in options]
+
+
+@pytest.mark.parametrize(("algorithm", "option"), OWN)
+def test_each_option_of_an_algorithm_overrides_its_default_and_no_other(algorithm: str, option: str) -> None:
+    value, default = OTHER_VALUES[option], hyperparameters(config(algorithm))
+    changed = config(algorithm, **{option: value})
+    expected = default | {option: value}
+    if algorithm == "ppo":
+        expected["batch_size"] = min(default["batch_size"], expected["n_steps"] * PARALLEL_CACHES)
+    assert hyperparameters(changed) == expected
+    model = model_of(changed)
+    held = getattr(model, option)
+    if option == "clip_range":
+        held = held(1.0)
+    assert held == value
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "option"), [(a, o) for a in CLASSES for o in OTHER_VALUES if o not in OWN_OPTIONS[a]]
+)
+def test_an_option_of_another_algorithm_is_refused_by_name(algorithm: str, option: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{option}: not an option of {algorithm}, whose own are .*") as refused:
+        parse(TrainConfig, {"algorithm": algorithm, option: OTHER_VALUES[option]})
+    assert all(own in str(refused.value) for own in OWN_OPTIONS[algorithm])
+
+
+def test_with_a2c_the_batch_and_the_rollout_are_given_once() -> None:
+    with pytest.raises(ConfigError, match="give batch_size or n_steps, not both"):
+        parse(TrainConfig, {"algorithm": "a2c", "batch_size": 512, "n_steps": 8})
+
+
+def test_the_default_batches_are_in_the_range_that_suits_each_algorithm() -> None:
+    assert 32 <= hyperparameters(config("dqn"))["batch_size"] <= 256
+    assert 64 <= hyperparameters(config("ppo"))["batch_size"] <= 1_024

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from cachesim.features import STANDARD_LIMIT
 from learning.algorithms import PARALLEL_CACHES
 from learning.evaluate import evaluate
+from learning.follow import RESYNCS
 from learning.problem import CacheProblem, build_problem
-from learning.train import RESYNCS, TrainedPolicy, _AverageNet, train
+from learning.train import TrainedPolicy, train
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError, GateError
 from schemas.trace import Trace
@@ -117,13 +117,14 @@ def test_the_curves_are_reported_with_steps_that_never_fall(reports: tuple[Repor
     for name, value, step in reports[0]:
         assert np.isfinite(value)
         curves[name].append((step, value))
-    assert set(curves) == {"reward", "loss", "training_hit_ratio"}
+    assert set(curves) == {"reward", "loss", "training_hit_ratio", "validation_hit_ratio"}
     for curve in curves.values():
         steps = [step for step, _ in curve]
         assert steps == sorted(steps)
         assert 6 <= len(curve) <= 250
-    assert all(0 <= value <= 1 for _, value in curves["training_hit_ratio"])
-    assert len(curves["training_hit_ratio"]) == RESYNCS
+    for name in ("training_hit_ratio", "validation_hit_ratio"):
+        assert all(0 <= value <= 1 for _, value in curves[name])
+        assert len(curves[name]) == RESYNCS + 1  # before training, and at the end of each sixth of it
 
 
 def test_the_reported_curves_show_that_it_learns(reports: tuple[Reports, Any]) -> None:
@@ -216,17 +217,3 @@ def test_a_cache_that_holds_everything_is_refused(hot_trace: Trace, algorithm: s
     options = config(algorithm, cache_size=20_000)
     with pytest.raises(GateError, match=r"the cache evicts nothing on the training span, .* give another capacity"):
         trained(build_problem(hot_trace, options), options)
-
-
-def test_the_averaged_weights_are_the_mean_of_those_visited() -> None:
-    generator = torch.Generator().manual_seed(0)
-    net, average, visited = nn.Linear(3, 2), _AverageNet(), []
-    for _ in range(7):
-        with torch.no_grad():
-            for parameter in net.parameters():
-                parameter.copy_(torch.randn(parameter.shape, generator=generator))
-        visited.append([parameter.detach().clone() for parameter in net.parameters()])
-        average.add(net)
-    for mean, *each in zip(average.net.parameters(), *visited, strict=True):
-        torch.testing.assert_close(mean.detach(), torch.stack(each).mean(dim=0))
-    assert all((parameter == last).all() for parameter, last in zip(net.parameters(), visited[-1], strict=True))
