@@ -1,6 +1,7 @@
 """The guarded policy on a cache problem: what it hits, and whom it follows."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,21 +41,22 @@ def replay_guarded(problem: CacheProblem, scorer: Scorer, seed: int) -> GuardedR
         seed: the same seed draws the same candidates and victims.
     """
     trace, hit = problem.trace, np.zeros(len(problem.trace), np.bool_)
-    state = begin(
-        trace,
-        "guarded",
-        problem.capacity,
-        seed,
-        scorer=scorer,
-        capacity_objects=problem.capacity.mean_objects(problem.span),
-        missing=missing_values(problem.span),
-        history_multiple=problem.history_multiple,
-        stride=problem.stream.stride,
-        objective=problem.objective,
-    )
+    state = begin(trace, "guarded", problem.capacity, seed, **guarded_options(problem, scorer))
     training = leadership(state)
     for span, requests in chunks(trace, problem.capacity, stops=[problem.training]):
         guarded.replay(state, requests, hit[span])
         if span.stop == problem.training:
             training = leadership(state)
     return GuardedReplay(hit, training, leadership(state) - training)
+
+
+def guarded_options(problem: CacheProblem, scorer: Scorer) -> dict[str, Any]:
+    """Return the options of policy `guarded` with which the scorer decides as in training and evaluation."""
+    return {
+        "scorer": scorer,
+        "capacity_objects": problem.capacity.mean_objects(problem.span),
+        "missing": missing_values(problem.span),
+        "history_multiple": problem.history_multiple,
+        "stride": problem.stream.stride,
+        "objective": problem.objective,
+    }

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel, kernel
 from cachesim.draws import RandomState, below, random_states
 from cachesim.features import Float32Array
 from cachesim.marked import MARKED, MEMBERS, Marked, discard, empty_marked, insert, mark, unmark
@@ -60,19 +60,19 @@ def begin_following(n_keys: int, race: Race, objective: Objective, seed: int) ->
     )
 
 
-@kernel
+@inner_kernel
 def holds(following: Following, shadow: int, key: int) -> bool:
     """Return whether a shadow holds `key`."""
     return bool(following.holders[key] & (1 << shadow))
 
 
-@kernel
+@inner_kernel
 def leader_holds(following: Following, key: int) -> bool:
     """Return whether the leader's shadow holds `key`."""
     return holds(following, following.race.counts[LEADER], key)
 
 
-@kernel
+@inner_kernel
 def note(following: Following, ledger: Ledger, shadow: int, shadow_ledger: Ledger, key: int) -> None:
     """Take over what the last call of a shadow's kernel did: objects may have gone, and `key` may have come.
 
@@ -88,7 +88,7 @@ def note(following: Following, ledger: Ledger, shadow: int, shadow_ledger: Ledge
         gone = shadow_ledger.left[j]
         following.holders[gone] &= ~(1 << shadow)
         if ledger.charge[gone] == 0:
-            race.missing[shadow] -= following.value[gone]
+            race.to_fetch[shadow] -= following.value[gone]
         elif leads:
             mark(following.residents, gone)
     shadow_ledger.left_size[0] = 0
@@ -96,21 +96,21 @@ def note(following: Following, ledger: Ledger, shadow: int, shadow_ledger: Ledge
         return
     following.holders[key] |= 1 << shadow
     if ledger.charge[key] == 0:
-        race.missing[shadow] += following.value[key]
+        race.to_fetch[shadow] += following.value[key]
     elif leads:
         unmark(following.residents, key)
 
 
-@kernel
-def _change_missing(following: Following, key: int, value: float) -> None:
-    """Add `value`, that of `key` or a change of it, to what is missing of each shadow that holds `key`."""
-    missing = following.race.missing
-    for shadow in range(missing.size):
+@inner_kernel
+def _change_to_fetch(following: Following, key: int, value: float) -> None:
+    """Add `value`, that of `key` or a change of it, to what a switch to each shadow that holds `key` must fetch."""
+    to_fetch = following.race.to_fetch
+    for shadow in range(to_fetch.size):
         if holds(following, shadow, key):
-            missing[shadow] += value
+            to_fetch[shadow] += value
 
 
-@kernel
+@inner_kernel
 def appraise(following: Following, ledger: Ledger, requests: Requests, i: int) -> None:
     """Set what a hit on the object of request i is worth; one that says no size leaves it as it is known."""
     key = requests.key[i]
@@ -119,27 +119,27 @@ def appraise(following: Following, ledger: Ledger, requests: Requests, i: int) -
         return
     value = value_of(following.objective, requests.load_time_ms[i], requests.size_bytes[i], requests.columns[i])
     if not resident:
-        _change_missing(following, key, value - following.value[key])
+        _change_to_fetch(following, key, value - following.value[key])
     following.value[key] = value
 
 
-@kernel
+@inner_kernel
 def store(following: Following, requests: Requests, i: int) -> None:
     """Take the object of request i, which the leader's shadow holds, into the cache."""
     key = requests.key[i]
-    _change_missing(following, key, -following.value[key])
+    _change_to_fetch(following, key, -following.value[key])
     insert(following.residents, key)
     following.size_bytes[key], following.load_time_ms[key] = requests.size_bytes[i], requests.load_time_ms[i]
 
 
-@kernel
+@inner_kernel
 def withdraw(following: Following, key: int) -> None:
     """Take the resident `key` out of the cache, not out of the shadows."""
-    _change_missing(following, key, following.value[key])
+    _change_to_fetch(following, key, following.value[key])
     discard(following.residents, key)
 
 
-@kernel
+@inner_kernel
 def victim(following: Following, ledger: Ledger) -> int:
     """Return the oldest of a few residents that the leader does not hold; of all, when it holds them all.
 
@@ -166,7 +166,7 @@ def turn(following: Following) -> None:
             mark(members, key)  # changes places with one that was looked at already
 
 
-@kernel
+@inner_kernel
 def complete(following: Following, ledger: Ledger, requests: Requests, i: int, row: Requests) -> None:
     """Write request i, which the cache hit, to `row` as if it had fetched the stored copy."""
     key, unsaid = requests.key[i], requests.size_bytes[i] == 0

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel, kernel
 from cachesim.objective import BUILT_IN, Objective, unweighted
 from cachesim.policies import learned, lru, s3_fifo, two_q
 from cachesim.policies.following import (
@@ -113,7 +113,7 @@ def start(n_keys: int, limit: int, *, objective: Objective | None = None, seed: 
     )
 
 
-@kernel
+@inner_kernel
 def _serve(ledger: Ledger, following: Following, shadows: Shadows, requests: Requests, i: int) -> None:
     """Let each shadow serve request i."""
     key, hit = requests.key[i], following.race.hit
@@ -127,7 +127,7 @@ def _serve(ledger: Ledger, following: Following, shadows: Shadows, requests: Req
     note(following, ledger, LEARNED, shadows.learned.ledger, key)
 
 
-@kernel
+@inner_kernel
 def _fetch(ledger: Ledger, following: Following, shadows: Shadows, requests: Requests, i: int) -> None:
     """Let each shadow that does not hold what request i fetched admit it, if it wants."""
     key = requests.key[i]

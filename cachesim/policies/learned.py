@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel, kernel
 from cachesim.features import FEATURES, HISTORY_WIDTH, LOAD_TIME_AT, SIZE_AT, Float32Array
 from cachesim.history import History, empty_history, note, write_row
 from cachesim.policies.ledger import (
@@ -144,13 +144,13 @@ def _require_fitting(scorer: Scorer, capacity_objects: float, missing: Float32Ar
         )
 
 
-@kernel
+@inner_kernel
 def _moment(state: State) -> int:
     """Return the position of the latest request among those of all keys."""
     return int(state.stride[0] * state.caches.position[0])
 
 
-@kernel
+@inner_kernel
 def _endpoint(state: State, requests: Requests, i: int) -> int:
     """Return the endpoint of request i, or the last one, which is shared by all that are unknown."""
     unknown = state.history.endpoint_gap.size - 1
@@ -158,7 +158,7 @@ def _endpoint(state: State, requests: Requests, i: int) -> int:
     return endpoint if 0 <= endpoint < unknown else unknown
 
 
-@kernel
+@inner_kernel
 def _write_row(state: State, requests: Requests, i: int) -> None:
     """Write to `state.row` what is known of the object of request i, which is remembered."""
     key, endpoint = requests.key[i], _endpoint(state, requests, i)
@@ -166,7 +166,7 @@ def _write_row(state: State, requests: Requests, i: int) -> None:
     write_row(state.history, key, endpoint, size_bytes, load_time_ms, requests.columns[i], state.row)
 
 
-@kernel
+@inner_kernel
 def _keep_unsaid(state: State, requests: Requests, i: int, stored: Float32Array) -> None:
     """Take over from the history row of the stored copy what request i, which says no size, does not say."""
     state.row[SIZE_AT] = stored[SIZE_AT]

@@ -32,7 +32,7 @@ class Race(NamedTuple):
     Attributes:
         hit: bool (p,), whether each one hit at the current request.
         lead: float64 (p,), >= 0, the CUSUM of each challenger, in value.
-        missing: float64 (p,), value of what each one holds and the cache does not.
+        to_fetch: float64 (p,), value of what each one holds and the cache does not.
         led: int64 (p,), for how many requests each one led.
         counts: int64 (4,): the leader, how many switches there were, the request of the last one, and requests so far.
         caution: float64 (1,), factor on the cost of a switch, in [1, MOST_CAUTION].
@@ -43,7 +43,7 @@ class Race(NamedTuple):
 
     hit: NDArray[np.bool_]
     lead: FloatArray
-    missing: FloatArray
+    to_fetch: FloatArray
     led: IntArray
     counts: IntArray
     caution: FloatArray
@@ -65,7 +65,7 @@ def new_race(policies: int, leader: int, capacity_objects: float, stride: float)
     return Race(
         hit=np.zeros(policies, np.bool_),
         lead=np.zeros(policies),
-        missing=np.zeros(policies),
+        to_fetch=np.zeros(policies),
         led=np.zeros(policies, np.int64),
         counts=np.array([leader, 0, 0, 0], np.int64),
         caution=np.ones(1),
@@ -97,8 +97,8 @@ def _best(race: Race, leader: int) -> int:
     least_lead = race.least_hits[0] * np.sqrt(race.mean_square[0])
     best, margin = leader, 0.0
     for p in range(race.lead.size):
-        beyond = race.lead[p] - (least_lead + race.caution[0] * FETCH_SHARE * race.missing[p])
-        if p != leader and race.lead[p] > 0 and beyond > margin:
+        beyond = race.lead[p] - (least_lead + race.caution[0] * FETCH_SHARE * race.to_fetch[p])
+        if p != leader and beyond > margin:
             best, margin = p, beyond
     return best
 
