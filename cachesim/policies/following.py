@@ -69,7 +69,7 @@ def holds(following: Following, shadow: int, key: int) -> bool:
 @inner_kernel
 def leader_holds(following: Following, key: int) -> bool:
     """Return whether the leader's shadow holds `key`."""
-    return holds(following, following.race.counts[LEADER], key)
+    return bool(holds(following, following.race.counts[LEADER], key))
 
 
 @inner_kernel

@@ -73,7 +73,7 @@ class Work(NamedTuple):
 
 
 class State(NamedTuple):
-    """The ledger of the cache, whom it follows and how, the shadows, whose ledgers note who left, and working memory."""
+    """The ledger of the cache, whom it follows, the shadows, whose ledgers note who left, and working memory."""
 
     ledger: Ledger
     following: Following
