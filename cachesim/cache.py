@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from cachesim.capacity import Capacity
 from cachesim.policies.ledger import ADMISSIONS, EVICTIONS, EXPIRIES, REJECTIONS, REMOVALS, RESIDENTS, USED, Ledger
 from cachesim.replay import LEARNED, columns_read, kernels_of, lifetime_s, require_causal, require_columns
-from cachesim.requests import Requests, chunks, fixed
+from cachesim.requests import chunks, fixed, one_request
 from cachesim.state import changing, copy_into, leaves
 from schemas.errors import ConfigError
 from schemas.trace import Trace
@@ -90,7 +90,7 @@ class Cache:
         self._hand = self._reclaimed = 0
         self._state: Any = None
         self._grow(FIRST_CODES)
-        self._request, self._shown = _one_request(columns_read(options))
+        self._request, self._shown = one_request(columns_read(options))
 
     def access(
         self,
@@ -306,19 +306,3 @@ class Cache:
 def _require_size(size_bytes: int | None) -> None:
     if size_bytes is not None and size_bytes < 1:
         raise ConfigError(f"size_bytes must be >= 1, got {size_bytes}")
-
-
-def _one_request(n_columns: int) -> tuple[Requests, Requests]:
-    """Return the columns of one request to write to, and the same memory as the kernels take it."""
-    row = Requests(
-        key=np.zeros(1, np.int64),
-        name=np.zeros(1, np.int64),
-        charge=np.zeros(1, np.int64),
-        time_s=np.zeros(1),
-        lifetime_s=np.zeros(1),
-        size_bytes=np.zeros(1, np.int64),
-        load_time_ms=np.zeros(1, np.float32),
-        endpoint=np.zeros(1, np.int32),
-        columns=np.zeros((1, n_columns), np.float32),
-    )
-    return row, Requests(*[fixed(getattr(row, name)) for name in row._fields])

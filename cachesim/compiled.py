@@ -31,6 +31,9 @@ setattr(config, "CACHE_DIR", str(_CACHE))  # noqa: B010 (untyped module)
 # into each other inline: a call that hands over a state copies every pointer and length in it.
 kernel = njit(cache=True, _nrt=False, forceinline=True)  # type: ignore[call-overload]
 allocating_kernel = njit(cache=True)
+# A kernel that only kernels call needs no wrapper for Python. The wrapper unpacks each array of a state, and compiling
+# that takes many times as long as a small kernel itself.
+inner_kernel = njit(cache=True, _nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
 # A kernel whose sums may be taken in any order, and products added without rounding in between, so that they run in
 # vectors: more than twice as fast, and the same on every run; the last digits depend on the processor.
 vector_kernel = njit(cache=True, _nrt=False, forceinline=True, fastmath={"contract", "reassoc"})  # type: ignore[call-overload]

@@ -18,6 +18,7 @@ from cachesim.policies import (
     clock,
     fifo,
     gdsf,
+    guarded,
     hyperbolic,
     learned,
     lfu,
@@ -71,7 +72,7 @@ POLICIES: dict[str, ModuleType] = {
     "belady": belady,
     "min-bypass": min_bypass,
 }
-LEARNED: dict[str, ModuleType] = {"learned": learned}
+LEARNED: dict[str, ModuleType] = {"learned": learned, "guarded": guarded}
 """Policies that need a trained network in the options of `start`."""
 
 BOUNDS = ("belady", "min-bypass")

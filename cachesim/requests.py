@@ -74,3 +74,19 @@ def fixed(column: NDArray[Any]) -> NDArray[Any]:
     column = np.ascontiguousarray(column).view()
     column.flags.writeable = False
     return column
+
+
+def one_request(n_columns: int) -> tuple[Requests, Requests]:
+    """Return one request of `n_columns` feature columns to write to, and the same memory as the kernels take it."""
+    row = Requests(
+        key=np.zeros(1, np.int64),
+        name=np.zeros(1, np.int64),
+        charge=np.zeros(1, np.int64),
+        time_s=np.zeros(1),
+        lifetime_s=np.zeros(1),
+        size_bytes=np.zeros(1, np.int64),
+        load_time_ms=np.zeros(1, np.float32),
+        endpoint=np.zeros(1, np.int32),
+        columns=np.zeros((1, n_columns), np.float32),
+    )
+    return row, Requests(*[fixed(getattr(row, name)) for name in row._fields])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-GIVEN = ("scorer", "work", "missing", "half_lives")
+GIVEN = ("scorer", "work", "missing", "half_lives", "stride", "objective")
 """Parts of a state that follow from the options of `start` alone, or carry nothing from one request to the next."""
 
 

@@ -7,7 +7,7 @@ from cachesim.capacity import Capacity
 from cachesim.categories import Indicator, encode
 from cachesim.features import Feature, feature_table
 from cachesim.keysample import scaled
-from cachesim.objective import request_values
+from cachesim.objective import Objective, fit_objective, for_columns, values_of
 from cachesim.sampled import Stream, build_stream
 from schemas.config import TrainConfig
 from schemas.errors import GateError, TraceError
@@ -24,8 +24,10 @@ class CacheProblem:
         training: length of the training span; nothing is fitted to later requests.
         capacity: of the cache that the trace is sent through: that of all keys, scaled down when these are a sample.
         served_capacity: of the cache that the policy is to serve.
-        values: float64 (n,), what a hit on each request is worth.
+        objective: what a hit is worth.
+        values: float64 (n,), of a hit on each request.
         stream: the trace as sampled eviction reads it.
+        history_multiple: keys remembered, in capacities of objects, residents not counted.
         indicators: what the last columns of the trace are.
     """
 
@@ -33,8 +35,10 @@ class CacheProblem:
     training: int
     capacity: Capacity
     served_capacity: Capacity
+    objective: Objective
     values: FloatArray
     stream: Stream
+    history_multiple: int
     indicators: tuple[Indicator, ...] = ()
 
     @property
@@ -76,12 +80,16 @@ def build_problem(trace: Trace, config: TrainConfig) -> CacheProblem:
         raise TraceError(f"{len(trace)} requests are too few to learn from: at least {MIN_REQUESTS:,} are needed")
     served, capacity = _capacities(trace, config)
     training = config.training_requests(len(trace))
-    values = request_values(trace, training, config.cache_weights)
+    objective = fit_objective(trace, training, config.cache_weights)
+    trace, indicators = encode(trace, training)
+    objective = for_columns(objective, len(trace.column_names))
+    values = values_of(trace, objective)
     if not values[training:].any():
         raise GateError("cache_weights: no hit on the held-out requests is worth anything; weigh another column")
-    trace, indicators = encode(trace, training)
     stream = build_stream(trace, capacity, training, config.history_multiple, config.key_sample)
-    return CacheProblem(trace, training, capacity, served, values, stream, indicators)
+    return CacheProblem(
+        trace, training, capacity, served, objective, values, stream, config.history_multiple, indicators
+    )
 
 
 def _capacities(trace: Trace, config: TrainConfig) -> tuple[Capacity, Capacity]:

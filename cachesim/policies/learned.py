@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel, kernel
 from cachesim.features import FEATURES, HISTORY_WIDTH, LOAD_TIME_AT, SIZE_AT, Float32Array
 from cachesim.history import History, empty_history, note, write_row
 from cachesim.policies.ledger import (
@@ -46,6 +46,7 @@ from cachesim.sampled import (
 from cachesim.sampled import remove as vacate
 from cachesim.scorer import Scorer, Workspace, workspace
 from schemas.errors import ConfigError
+from schemas.trace import FloatArray
 
 SERVING_CANDIDATES = 32  # of a decision, in evaluation and service alike
 
@@ -61,6 +62,7 @@ class State(NamedTuple):
         row: float32 (h,), working memory for a history row.
         work: working memory for a decision.
         scorer: the network.
+        stride: float64 (1,), how many requests of all keys one of these stands for, >= 1: ages are told in those.
     """
 
     ledger: Ledger
@@ -69,6 +71,7 @@ class State(NamedTuple):
     row: Float32Array
     work: Workspace
     scorer: Scorer
+    stride: FloatArray
 
 
 def start(
@@ -81,6 +84,7 @@ def start(
     n_endpoints: int = 1,
     candidates: int = SERVING_CANDIDATES,
     history_multiple: int = HISTORY_MULTIPLE,
+    stride: float = 1.0,
     seed: int = 0,
 ) -> State:
     """Return an empty cache.
@@ -95,6 +99,7 @@ def start(
         n_endpoints: endpoints that training knew, codes in [0, n_endpoints).
         candidates: of a decision, the incoming object among them, >= 2.
         history_multiple: keys remembered, in capacities of objects, residents not counted; >= 1.
+        stride: how many requests of all keys one of these stands for, >= 1; above 1 where the keys are a sample.
         seed: the same seed draws the same candidates.
 
     Raises:
@@ -106,19 +111,25 @@ def start(
         absent = ", ".join(name for name, value in given.items() if value is None)
         raise ConfigError(f"policy learned needs options that come with a trained network: {absent} not given")
     _require_fitting(scorer, capacity_objects, missing)
-    least = {"n_endpoints": (n_endpoints, 1), "candidates": (candidates, 2), "history_multiple": (history_multiple, 1)}
+    least = {
+        "n_endpoints": (n_endpoints, 1),
+        "candidates": (candidates, 2),
+        "history_multiple": (history_multiple, 1),
+        "stride": (stride, 1),
+    }
     for name, (value, lowest) in least.items():
-        if value < lowest:
+        if not value >= lowest:
             raise ConfigError(f"{name} must be >= {lowest}, got {value}")
     keys, means = remembered_keys(capacity_objects, history_multiple), np.array(missing, np.float32)
     width = HISTORY_WIDTH + means.size - 1
     return State(
         ledger=empty_ledger(n_keys, limit),
         caches=empty_caches(n_keys, min(n_keys, limit), width, 1, seed),
-        history=empty_history(n_keys, n_endpoints + 1, capacity_objects, keys, means),
+        history=empty_history(n_keys, n_endpoints + 1, capacity_objects * stride, keys, means),
         row=np.zeros(width, np.float32),
         work=workspace(scorer, candidates),
         scorer=scorer,
+        stride=np.array([stride], np.float64),
     )
 
 
@@ -133,7 +144,13 @@ def _require_fitting(scorer: Scorer, capacity_objects: float, missing: Float32Ar
         )
 
 
-@kernel
+@inner_kernel
+def _moment(state: State) -> int:
+    """Return the position of the latest request among those of all keys."""
+    return int(state.stride[0] * state.caches.position[0])
+
+
+@inner_kernel
 def _endpoint(state: State, requests: Requests, i: int) -> int:
     """Return the endpoint of request i, or the last one, which is shared by all that are unknown."""
     unknown = state.history.endpoint_gap.size - 1
@@ -141,7 +158,7 @@ def _endpoint(state: State, requests: Requests, i: int) -> int:
     return endpoint if 0 <= endpoint < unknown else unknown
 
 
-@kernel
+@inner_kernel
 def _write_row(state: State, requests: Requests, i: int) -> None:
     """Write to `state.row` what is known of the object of request i, which is remembered."""
     key, endpoint = requests.key[i], _endpoint(state, requests, i)
@@ -149,7 +166,7 @@ def _write_row(state: State, requests: Requests, i: int) -> None:
     write_row(state.history, key, endpoint, size_bytes, load_time_ms, requests.columns[i], state.row)
 
 
-@kernel
+@inner_kernel
 def _keep_unsaid(state: State, requests: Requests, i: int, stored: Float32Array) -> None:
     """Take over from the history row of the stored copy what request i, which says no size, does not say."""
     state.row[SIZE_AT] = stored[SIZE_AT]
@@ -168,7 +185,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
         remove(state, key)
     if caches.position[0] < state.ledger.counts[NOW]:  # the request before this one missed
         count(caches, 0, False)
-    note(state.history, caches.position[0], key, _endpoint(state, requests, i))
+    note(state.history, _moment(state), key, _endpoint(state, requests, i))
     if not hits(state.ledger, key):
         return False
     slot = caches.slot_of[0, key]
@@ -188,10 +205,10 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     key, charge, caches, history = requests.key[i], requests.charge[i], state.caches, state.history
     limit = state.ledger.counts[LIMIT]
     if history.last[key] < 0:  # forgotten since it was requested, or never requested
-        note(history, caches.position[0], key, _endpoint(state, requests, i))
+        note(history, _moment(state), key, _endpoint(state, requests, i))
     _write_row(state, requests, i)
     while not enter(caches, 0, key, charge, state.row, limit):
-        slot = choose(caches, 0, state.row, history.half_lives, 1.0, state.scorer, state.work)
+        slot = choose(caches, 0, state.row, history.half_lives, state.stride[0], state.scorer, state.work)
         if slot != INCOMING:
             book_eviction(state.ledger, caches.key[0, slot])
         if drop(caches, 0, slot):

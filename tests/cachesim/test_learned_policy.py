@@ -63,10 +63,11 @@ def test_a_replay_decides_as_the_evaluation_does(
         trace = dataclasses.replace(trace, column_names=())
     names, n_features = trace.column_names, len(FEATURES) + len(trace.column_names)
     scorer = random_net(60.0, seed, names) if untrained else oldest_first(n_features)
-    stream = build_stream(trace, capacity, TRAINING, history_multiple=3)
+    stride = 2.5 if untrained and seed else 1.0  # as if the keys were a sample
+    stream = build_stream(trace, capacity, TRAINING, history_multiple=3, key_sample=1 / stride)
     caches, hit = create_caches(stream, trace.n_keys, 1, seed), np.zeros(len(trace), np.bool_)
     replay_until(caches, 0, stream, len(trace), scorer, candidates, hit)
-    given_options = options_of(trace, capacity, scorer, candidates=candidates, history_multiple=3)
+    given_options = options_of(trace, capacity, scorer, candidates=candidates, history_multiple=3, stride=stride)
     outcome = replay(trace, "learned", capacity, seed=seed, **given_options)
     np.testing.assert_array_equal(outcome.hit, hit)
     done = outcome.whole
@@ -235,6 +236,7 @@ def test_a_snapshot_of_a_network_of_other_features_is_refused() -> None:
         ({"candidates": 1}, "candidates must be >= 2, got 1"),
         ({"n_endpoints": 0}, "n_endpoints must be >= 1, got 0"),
         ({"history_multiple": 0}, "history_multiple must be >= 1, got 0"),
+        ({"stride": float("nan")}, "stride must be >= 1, got nan"),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )

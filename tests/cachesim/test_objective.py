@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachesim.objective import request_values
+from cachesim.objective import fit_objective, request_values, unweighted, value_of, values_of
 from schemas.errors import ConfigError
 from schemas.trace import Trace
 
@@ -24,6 +24,24 @@ def test_values_are_weighted_multiples_of_the_training_means(make_trace: Callabl
     assert request_values(trace, 2, {"load_time_ms": 2.0}).tolist() == [2.0, 2.0, 8.0]
     assert request_values(trace, 2, {"tariff": 1.0, "size_bytes": 2.0}).tolist() == [1.5, 4.5, 9.0]
     assert request_values(trace, 2, {"size_bytes": 0.0}).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_what_is_not_finite_or_not_said_counts_as_the_training_mean(make_trace: Callable[..., Trace]) -> None:
+    trace = make_trace([0, 1, 2], [1, 3, 8], [10.0, np.inf, 30.0], {"tariff": [2.0, -np.inf, 4.0]})
+    objective = fit_objective(trace, 3, {"load_time_ms": 1.0, "tariff": 2.0})
+    assert values_of(trace, objective).tolist() == pytest.approx([0.5 + 4 / 3, 3.0, 1.5 + 8 / 3])
+    sizes = fit_objective(trace, 3, {"size_bytes": 1.0})
+    assert value_of(sizes, np.nan, 0, np.zeros(1, np.float32)) == 1.0
+
+
+def test_one_request_is_worth_what_it_is_worth_in_the_trace(make_trace: Callable[..., Trace]) -> None:
+    """The live cache values single requests; an objective of the earlier ones values later ones too."""
+    trace = make_trace([0, 1, 2], [1, 3, 8], [10.0, np.nan, 40.0], {"tariff": [2.0, 6.0, np.nan]})
+    weights = {"load_time_ms": 1.0, "size_bytes": 0.5, "tariff": 2.0}
+    objective = fit_objective(trace, 2, weights)
+    rows = zip(trace.load_time_ms, trace.size_bytes, trace.columns, strict=True)
+    assert [value_of(objective, *row) for row in rows] == request_values(trace, 2, weights).tolist()
+    assert [value_of(unweighted(1), *row) for row in [(5.0, 3, trace.columns[0])]] == [1.0]
 
 
 @given(

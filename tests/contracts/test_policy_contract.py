@@ -16,7 +16,7 @@ from schemas.trace import Trace
 from tests.models.nets import OPTIONS
 
 CAPACITIES = [Capacity(20, "objects"), Capacity(3, "objects"), Capacity(4_000, "bytes"), Capacity(500, "bytes")]
-MAY_REFUSE = ("min-bypass", "gdsf", "adapt-size", "learned")  # also what would fit
+MAY_REFUSE = ("min-bypass", "gdsf", "adapt-size", "learned", "guarded")  # also what would fit
 # With room for all: slru trims a full segment all the same, and adapt-size refuses large objects.
 HOLDS_ALL = [
     (policy, unit)

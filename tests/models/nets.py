@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from cachesim.features import FEATURES, feature_table, fit_normaliser
+from cachesim.replay import LEARNED
 from cachesim.scorer import Scorer, build_scorer
 
 
@@ -25,5 +26,5 @@ def options(objects: float, scorer: Scorer | None = None, **others: Any) -> dict
     return {"scorer": scorer, "capacity_objects": objects, "missing": missing, "candidates": 8, **others}
 
 
-OPTIONS: dict[str, dict[str, Any]] = {"learned": options(20.0, n_endpoints=9)}
+OPTIONS: dict[str, dict[str, Any]] = {policy: options(20.0, n_endpoints=9) for policy in LEARNED}
 """What a policy needs beside a capacity; nothing, when it is not here."""
