@@ -15,7 +15,6 @@ from stable_baselines3.common.logger import Logger
 from torch import nn
 
 from cachesim.features import Normaliser, fit_normaliser
-from cachesim.replay import replay
 from cachesim.rollout import Decisions, build_oracle, oldest_first
 from cachesim.scorer import Scorer
 from envs.vector import EvictionVecEnv
@@ -77,7 +76,7 @@ def train(problem: CacheProblem, config: TrainConfig, on_metric: OnMetric, on_pr
     device = require_device(config.device)
     decisions = _decisions(problem, config.seed, on_metric)
     env = EvictionVecEnv(decisions, REWARD[config.algorithm])
-    with _one_thread():
+    with one_thread():
         model = build(config, env, device)
         model.set_logger(Logger(folder=None, output_formats=[]))  # by default it makes a folder in /tmp
         follow = _Follow(env, on_metric, on_progress, config.timesteps)
@@ -101,7 +100,7 @@ def require_device(wanted: str) -> str:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Run PyTorch on one thread: the networks are small, and two threads were slower."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -113,8 +112,7 @@ def _one_thread() -> Iterator[None]:
 
 def _decisions(problem: CacheProblem, seed: int, on_metric: OnMetric) -> Decisions:
     span = problem.span
-    eviction_age_requests = replay(span, "lru", problem.capacity).whole.mean_eviction_age_requests
-    oracle = build_oracle(span, problem.capacity, problem.values[: problem.training], eviction_age_requests)
+    oracle = build_oracle(span, problem.capacity, problem.values[: problem.training], problem.eviction_age_requests)
     decisions = Decisions(
         problem.training_stream,
         oracle,
