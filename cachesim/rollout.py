@@ -45,14 +45,17 @@ class Oracle(NamedTuple):
     end: int
 
 
-def build_oracle(span: Trace, capacity: Capacity, values: FloatArray, eviction_age_requests: float) -> Oracle:
-    """Look into the future of the training span, and of nothing else.
+def build_oracle(
+    span: Trace, capacity: Capacity, values: FloatArray, eviction_age_requests: float, training: int | None = None
+) -> Oracle:
+    """Look into the future of a span, and no further.
 
     Args:
-        span: the training span.
+        span: the training span; or a longer one, for who looks at no later request than the one being served.
         capacity: of the cache.
         values: shape (n,), what a hit on each request is worth.
-        eviction_age_requests: mean age at eviction under LRU on this span; NaN when it evicts nothing.
+        eviction_age_requests: mean age at eviction under LRU on the training span; NaN when it evicts nothing.
+        training: length of the training span, whose mean charge is the unit of capacity; None = all of `span`.
 
     Raises:
         GateError: nothing is evicted, so there is nothing to learn.
@@ -60,7 +63,7 @@ def build_oracle(span: Trace, capacity: Capacity, values: FloatArray, eviction_a
     if math.isnan(eviction_age_requests):
         raise GateError(NO_DECISION)
     charges = capacity.charges(span)
-    worth = values * (charges.mean() / charges)
+    worth = values * (charges[:training].mean() / charges)
     horizon = HORIZON_PER_EVICTION_AGE * eviction_age_requests
     end = max(len(span) - int(CENSORED_HORIZONS * horizon), len(span) // 2)
     return Oracle(next_request(span.key, span.n_keys), worth, horizon, end)
@@ -92,8 +95,14 @@ def _judge(caches, b, stream, oracle, candidates, worths):  # type: ignore[no-un
     t = caches.position[b]
     for j in range(candidates.size):
         at = t if candidates[j] == INCOMING else caches.last[b, candidates[j]]
-        following = oracle.next_request[at]
-        worths[j] = 0.0 if following == NEVER else oracle.worth[at] * np.exp((t - following) / oracle.horizon)
+        worths[j] = worth_of_keeping(oracle, at, t)
+
+
+@kernel
+def worth_of_keeping(oracle, at, t):  # type: ignore[no-untyped-def]
+    """Return what keeping an object is worth at request t, when its latest request is the one at position `at`."""
+    following = oracle.next_request[at]
+    return 0.0 if following == NEVER else oracle.worth[at] * np.exp((t - following) / oracle.horizon)
 
 
 @kernel

@@ -8,6 +8,7 @@ from cachesim.categories import Indicator, encode
 from cachesim.features import Feature, feature_table
 from cachesim.keysample import scaled
 from cachesim.objective import Objective, fit_objective, for_columns, values_of
+from cachesim.replay import replay
 from cachesim.sampled import Stream, build_stream
 from schemas.config import TrainConfig
 from schemas.errors import GateError, TraceError
@@ -56,6 +57,11 @@ class CacheProblem:
         """The stream up to the end of the training span."""
         n, stream = self.training, self.stream
         return stream._replace(key=stream.key[:n], charge=stream.charge[:n], history=stream.history[:n])
+
+    @cached_property
+    def eviction_age_requests(self) -> float:
+        """Mean age at eviction under LRU on the training span; NaN when it evicts nothing."""
+        return replay(self.span, "lru", self.capacity).whole.mean_eviction_age_requests
 
     @property
     def features(self) -> tuple[Feature, ...]:

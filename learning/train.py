@@ -13,7 +13,6 @@ import torch
 from stable_baselines3.common.logger import Logger
 
 from cachesim.features import Normaliser, fit_normaliser
-from cachesim.replay import replay
 from cachesim.rollout import Decisions, build_oracle, oldest_first
 from cachesim.scorer import Scorer
 from envs.vector import EvictionVecEnv
@@ -91,7 +90,7 @@ def train(
     env = EvictionVecEnv(decisions, REWARD[config.algorithm])
     file = None if checkpoint is None else Checkpoint(checkpoint, training_identity(problem, config), say)
     follow = Follow(env, config.timesteps, config.patience, validation, Outside(on_metric, on_progress, say, file))
-    with _one_thread():
+    with one_thread():
         model = build(config, env, device)
         model.set_logger(Logger(folder=None, output_formats=[]))  # by default it makes a folder in /tmp
         prepared_s = time.perf_counter() - started_s
@@ -118,7 +117,7 @@ def require_device(wanted: str) -> str:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Run PyTorch on one thread: the networks are small, and two threads were slower."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -130,8 +129,7 @@ def _one_thread() -> Iterator[None]:
 
 def _decisions(problem: CacheProblem, seed: int, validation: Validation, on_metric: OnMetric) -> Decisions:
     span = problem.span
-    eviction_age_requests = replay(span, "lru", problem.capacity).whole.mean_eviction_age_requests
-    oracle = build_oracle(span, problem.capacity, problem.values[: problem.training], eviction_age_requests)
+    oracle = build_oracle(span, problem.capacity, problem.values[: problem.training], problem.eviction_age_requests)
     decisions = Decisions(
         problem.training_stream,
         oracle._replace(end=min(oracle.end, validation.decisions_end)),
