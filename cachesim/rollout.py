@@ -1,8 +1,9 @@
 """Decisions to learn from: a batch of caches on recorded requests, with rewards from the known future of the span.
 
-The worth of keeping object i at time t is c_i = w_i * exp(-d_i / horizon), where d_i is the distance to its next
+The worth of keeping object i at time t is c_i = w_i / (1 + d_i / half_distance), where d_i is the distance to its next
 request inside the span (c_i = 0 when there is none) and w_i what a hit on it is worth, per unit of capacity. Labels
-near the end of the span would be censored, so decisions stop two horizons before it.
+near the end of the span would be censored, so decisions stop 0.6 mean ages at eviction under LRU before it. Why this
+function of the distance: docs/decisions/0014.
 """
 
 import math
@@ -21,8 +22,8 @@ from cachesim.scorer import Scorer, build_scorer
 from schemas.errors import GateError
 from schemas.trace import FloatArray, IntArray, Trace
 
-HORIZON_PER_EVICTION_AGE = 0.3  # horizon = 0.3 * mean age at eviction under LRU
-CENSORED_HORIZONS = 2.0
+HALF_DISTANCE = 0.03  # at which the worth is half, in mean ages at eviction under LRU
+CENSORED = 0.6  # end of the span without decisions, likewise
 NO_DECISION = (
     "the cache evicts nothing on the training span, as it holds all that is requested or nothing that is requested "
     "fits: there is nothing to learn; give another capacity"
@@ -35,13 +36,13 @@ class Oracle(NamedTuple):
     Attributes:
         next_request: int64 (n,), position of the next request of the same key inside the span, or `NEVER`.
         worth: float64 (n,), what a hit on the object is worth per unit of capacity.
-        horizon: requests, > 0.
+        half_distance: requests, > 0, to the next one at which the worth is half.
         end: decisions are made before this position.
     """
 
     next_request: IntArray
     worth: FloatArray
-    horizon: float
+    half_distance: float
     end: int
 
 
@@ -64,9 +65,8 @@ def build_oracle(
         raise GateError(NO_DECISION)
     charges = capacity.charges(span)
     worth = values * (charges[:training].mean() / charges)
-    horizon = HORIZON_PER_EVICTION_AGE * eviction_age_requests
-    end = max(len(span) - int(CENSORED_HORIZONS * horizon), len(span) // 2)
-    return Oracle(next_request(span.key, span.n_keys), worth, horizon, end)
+    end = max(len(span) - int(CENSORED * eviction_age_requests), len(span) // 2)
+    return Oracle(next_request(span.key, span.n_keys), worth, HALF_DISTANCE * eviction_age_requests, end)
 
 
 def blind_oracle(requests: int) -> Oracle:
@@ -102,7 +102,7 @@ def _judge(caches, b, stream, oracle, candidates, worths):  # type: ignore[no-un
 def worth_of_keeping(oracle, at, t):  # type: ignore[no-untyped-def]
     """Return what keeping an object is worth at request t, when its latest request is the one at position `at`."""
     following = oracle.next_request[at]
-    return 0.0 if following == NEVER else oracle.worth[at] * np.exp((t - following) / oracle.horizon)
+    return 0.0 if following == NEVER else oracle.worth[at] / (1 + (following - t) / oracle.half_distance)
 
 
 @kernel

@@ -44,16 +44,16 @@ class CacheEvictionEnv(gym.Env[Float32Array, np.int64]):
     `cachesim.features.FEATURES` defines each.
 
     ## Reward
-    r = mean_j c_j - c_action, where c_j = w_j * exp(-d_j / horizon): d_j is the distance in requests to the candidate's
+    r = mean_j c_j - c_action, where c_j = w_j / (1 + d_j / half): d_j is the distance in requests to the candidate's
     next request within the trace (c_j = 0 when there is none), w_j what a hit on it is worth per unit of capacity, and
-    horizon 0.3 times the mean age at eviction under LRU. The reward holds the decision's whole consequence, so a
+    half 0.03 times the mean age at eviction under LRU. The reward holds the decision's whole consequence, so a
     discount of 0 fits.
 
     ## Start
     An empty cache at the first request; the first observation is the first miss that does not fit.
 
     ## Termination and truncation
-    Never terminated. Truncated where the rewards would need requests after the end of the trace: two horizons
+    Never terminated. Truncated where the rewards would need requests after the end of the trace: 0.6 mean ages
     before it.
 
     ## Arguments

@@ -10,15 +10,17 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from cachesim.rollout import Decisions
 
-Reward = Literal["advantage", "loss"]
+Reward = Literal["advantage", "standardised"]
+SMALLEST_DEVIATION = 0.01  # of the worths of a decision; a hit is worth about 1
 
 
 class EvictionVecEnv(VecEnv):
     """Caches that wait for decisions, as one vectorised environment of `ers/CacheEviction-v0`.
 
     Observations are float32 (k, f), transformed and standardised as the exported policy does it. With reward
-    "advantage", r = mean_j c_j - c_action; with "loss", r = -c_action, where c is what keeping a candidate is worth
-    (see `cachesim.rollout`). An episode ends, truncated, where the span ends.
+    "advantage", r = mean_j c_j - c_action, where c is what keeping a candidate is worth (see `cachesim.rollout`); with
+    "standardised" it is divided by the standard deviation of the c_j, for who predicts rewards: each decision then
+    counts alike, also among candidates that are worth little. An episode ends, truncated, where the span ends.
     """
 
     render_mode = None  # asked for by the base class
@@ -28,7 +30,7 @@ class EvictionVecEnv(VecEnv):
         box = gym.spaces.Box(-8.0, 8.0, (candidates, n_features), np.float32)
         super().__init__(batch, box, gym.spaces.Discrete(candidates))
         self.decisions = decisions
-        self._relative = reward == "advantage"
+        self._standardised = reward == "standardised"
         self._actions = np.zeros(batch, np.int64)
 
     def reset(self) -> NDArray[np.float32]:
@@ -39,9 +41,9 @@ class EvictionVecEnv(VecEnv):
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         worths = self.decisions.worths
-        rewards = -worths[np.arange(self.num_envs), self._actions]
-        if self._relative:
-            rewards += worths.mean(axis=1)
+        rewards = worths.mean(axis=1) - worths[np.arange(self.num_envs), self._actions]
+        if self._standardised:
+            rewards /= worths.std(axis=1) + SMALLEST_DEVIATION
         done = self.decisions.step(self._actions).copy()
         observations = self.decisions.rows.copy()
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]

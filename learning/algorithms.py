@@ -13,31 +13,35 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from envs.vector import EvictionVecEnv, Reward
 from learning.bandit_dqn import BanditDQN
+from learning.losses import Loss, advantage_loss, regret_loss
 from learning.policies import SharedScorerActorCritic, SharedScorerDQN
 from schemas.config import OWN_OPTIONS, Algorithm, TrainConfig
 
 PARALLEL_CACHES = 64
 LAST_RATE_SHARE = 0.05  # of the first learning rate
 
-REWARD: dict[Algorithm, Reward] = {"dqn": "loss", "ppo": "advantage", "a2c": "advantage"}
+LOSS: dict[Algorithm, Loss] = {"dqn": advantage_loss, "ppo": regret_loss, "a2c": regret_loss}
+"""What the scorer learns from where the worth of each candidate is known: before the algorithm begins, and online."""
+REWARD: dict[Algorithm, Reward] = {"dqn": "standardised", "ppo": "advantage", "a2c": "advantage"}
 
 _DEFAULTS: dict[Algorithm, dict[str, Any]] = {
     # Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015. Two gradient steps a round.
     "dqn": {
-        "learning_rate": 2e-3,
+        "learning_rate": 5e-4,
         "batch_size": 256,
         "buffer_size": 100_000,
         "learning_starts": 4_096,
         "train_freq": 1,
         "gradient_steps": 2,
+        "exploration_initial_eps": 0.3,
         "exploration_fraction": 0.3,
         "exploration_final_eps": 0.1,
     },
     # Schulman et al., "Proximal Policy Optimization Algorithms", 2017.
-    "ppo": {"learning_rate": 2e-3, "batch_size": 1_024, "n_steps": 32, "n_epochs": 2, "ent_coef": 0.003},
+    "ppo": {"learning_rate": 5e-4, "batch_size": 1_024, "n_steps": 32, "n_epochs": 2, "ent_coef": 0.003},
     # Mnih et al., "Asynchronous Methods for Deep Reinforcement Learning", ICML 2016; with Adam.
     "a2c": {
-        "learning_rate": 2e-3,
+        "learning_rate": 5e-4,
         "n_steps": 8,
         "ent_coef": 0.003,
         "use_rms_prop": False,

@@ -10,24 +10,22 @@ import copy
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import smooth_l1_loss
 
 from cachesim.features import Float32Array
 from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.recorded import DecisionLog, empty_log, outcomes, replay_recording, settled
 from cachesim.rollout import build_oracle
 from cachesim.sampled import create_caches
+from learning.losses import Loss
 from learning.problem import CacheProblem
 from learning.scorer import ScorerNet
 from learning.train import TrainedPolicy, one_thread
-from schemas.config import Algorithm
 
 ROUNDS = 300  # over the held-out span
 STEPS = 4  # gradient steps a round
 BATCH = 256  # decisions a step
 LEARNING_RATE = 5e-4
 MAX_GRADIENT_NORM = 0.5
-ENTROPY_WEIGHT = 0.003
 AVERAGING = 0.02  # weight of the newest network in the moving average that serves
 SETTLED_EVICTION_AGES = 1.2  # after so many mean ages at eviction the outcome of a decision counts as known
 LOG_DECISIONS = 16_384  # kept at most, whatever the traffic
@@ -41,10 +39,9 @@ class OnlineLearner:
         serving: the network to use, a moving average of the one that learns.
     """
 
-    def __init__(self, net: ScorerNet, algorithm: Algorithm, seed: int) -> None:
+    def __init__(self, net: ScorerNet, loss: Loss, seed: int) -> None:
         self.serving = copy.deepcopy(net)
-        self._net = copy.deepcopy(net)
-        self._loss = value_loss if algorithm == "dqn" else regret_loss
+        self._net, self._loss = copy.deepcopy(net), loss
         self._optimiser = torch.optim.Adam(self._net.parameters(), lr=LEARNING_RATE)
         self._rng = np.random.default_rng(seed)
 
@@ -60,46 +57,26 @@ class OnlineLearner:
             worths: shape (m, k), what keeping each candidate was worth.
         """
         self._optimiser.zero_grad()
-        self._loss(self._net(torch.from_numpy(rows)), torch.from_numpy(worths)).backward()
+        self._loss(self._net(torch.from_numpy(rows)), torch.from_numpy(worths)).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._net.parameters(), MAX_GRADIENT_NORM)
         self._optimiser.step()
         with torch.no_grad():
             for mean, new in zip(self.serving.parameters(), self._net.parameters(), strict=True):
-                mean += AVERAGING * (new - mean)
+                mean.lerp_(new, AVERAGING)
 
 
-def regret_loss(scores: torch.Tensor, worths: torch.Tensor) -> torch.Tensor:
-    """Return the expected loss of worth, in standard deviations, of dropping candidates as the scores say (PPO, A2C).
-
-    The policy gradient of a contextual bandit whose rewards of all actions are known: nothing has to be sampled.
-
-    Args:
-        scores: shape (m, k), logits of dropping each candidate.
-        worths: shape (m, k).
-    """
-    chance = torch.softmax(scores, dim=1)  # (m, k)
-    regret = worths - worths.mean(dim=1, keepdim=True)
-    entropy = -(chance * torch.log_softmax(scores, dim=1)).sum(dim=1).mean()
-    return (chance * regret).sum(dim=1).mean() / (regret.std() + 1e-8) - ENTROPY_WEIGHT * entropy
-
-
-def value_loss(scores: torch.Tensor, worths: torch.Tensor) -> torch.Tensor:
-    """Return how far the scores, Q-values of dropping each candidate, are from the rewards -worth (DQN)."""
-    return smooth_l1_loss(scores, -worths)
-
-
-def replay_online(problem: CacheProblem, trained: TrainedPolicy, algorithm: Algorithm, seed: int) -> NDArray[np.bool_]:
+def replay_online(problem: CacheProblem, trained: TrainedPolicy, loss: Loss, seed: int) -> NDArray[np.bool_]:
     """Return which requests hit, bool (n,), when the policy goes on learning on the held-out span.
 
     Args:
         problem: what was learned from.
         trained: the frozen policy, in charge up to the held-out span.
-        algorithm: that trained it.
+        loss: what it is to make small.
         seed: of the candidates and of the decisions that are drawn.
     """
     age_requests = problem.eviction_age_requests
     oracle = build_oracle(problem.trace, problem.capacity, problem.values, age_requests, problem.training)
-    learner, log = OnlineLearner(trained.net, algorithm, seed), _log(problem)
+    learner, log = OnlineLearner(trained.net, loss, seed), _log(problem)
     hit = np.zeros(len(problem.trace), np.bool_)
     cache = create_caches(problem.stream, problem.trace.n_keys, 1, seed)
     scorer = trained.scorer
@@ -116,6 +93,6 @@ def replay_online(problem: CacheProblem, trained: TrainedPolicy, algorithm: Algo
 
 
 def _log(problem: CacheProblem) -> DecisionLog:
-    """Return an empty log that will span `LOG_EVICTION_AGES`, however large the cache: a request decides once or not."""
+    """Return an empty log that will span `LOG_EVICTION_AGES`, however large the cache."""
     every = max(1, round(LOG_EVICTION_AGES * problem.eviction_age_requests / LOG_DECISIONS))
     return empty_log(LOG_DECISIONS, SERVING_CANDIDATES, len(problem.features), every)

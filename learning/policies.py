@@ -62,9 +62,17 @@ class SharedScorerActorCritic(ActorCriticPolicy):
 
 
 class SharedScorerQNetwork(QNetwork):
-    """The Q-values of the k actions are the scores of the k candidates."""
+    """The Q-values of the k actions are the scores of the k candidates, less their mean.
+
+    The reward of an action is its advantage over a random one, so that the value of a state is 0 and the rest of a
+    duelling network remains: Wang et al., "Dueling Network Architectures for Deep Reinforcement Learning", ICML 2016.
+    """
 
     q_net: ScorerNet  # type: ignore[assignment]  # annotated as a Sequential
+
+    def forward(self, obs: Any) -> torch.Tensor:
+        scores: torch.Tensor = self.q_net(obs)  # (batch, k)
+        return scores - scores.mean(dim=1, keepdim=True)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
