@@ -1,17 +1,20 @@
 """The steps between the rows and the registry: learn, judge and export, with the curves kept for the record."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cachesim.policies.learned import SERVING_CANDIDATES
+from learning.algorithms import LOSS
 from learning.bundle import export_bundle
 from learning.checkpoint import Say
 from learning.describe import decision_states, describe, evaluation_dict
-from learning.evaluate import POLICY, Evaluation, Hits, evaluate
+from learning.evaluate import POLICY, Evaluation, evaluate
 from learning.follow import OnMetric, OnProgress
+from learning.guard import replay_guarded
+from learning.online import replay_online
 from learning.problem import CacheProblem
 from learning.scorer import ExportedPolicy
 from learning.seeds import SeedRun, best_of, seed_configs, seeds_summary, train_seeds
@@ -77,14 +80,15 @@ def learn(
     return Learned(kept, dict(curves[kept.seed]), summary, tuple(checkpoints.values()))
 
 
-def judge(
-    problem: CacheProblem,
-    trained: TrainedPolicy,
-    config: TrainConfig,
-    tracker: Tracker,
-    variants: Mapping[str, Hits] | None = None,
-) -> Evaluation:
-    """Score the policy, its variants, the baselines and the bounds on the held-out span; see `learning.evaluate`."""
+def judge(problem: CacheProblem, trained: TrainedPolicy, config: TrainConfig, tracker: Tracker) -> Evaluation:
+    """Score the policy, its variants, the baselines and the bounds on the held-out span; see `learning.evaluate`.
+
+    The variants are "online", the policy that goes on learning, and "guarded", the frozen one with a guard in charge.
+    """
+    variants = {
+        "online": replay_online(problem, trained, LOSS[config.algorithm], config.seed),
+        "guarded": replay_guarded(problem, trained.scorer, config.seed).hit,
+    }
     evaluation = evaluate(problem, trained.scorer, config.seed, variants)
     for name, value in _metrics(evaluation):
         if value is not None:

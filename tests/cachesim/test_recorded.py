@@ -80,7 +80,7 @@ def test_an_outcome_is_the_worth_as_of_now_and_ignores_all_later_requests(trace:
         for j, at in enumerate(log.requested[entry].tolist()):
             following = next((i for i in range(at + 1, now + 1) if keys[i] == keys[at]), None)
             distance = np.inf if following is None else following - t
-            expected = charges.mean() / charges[at] * np.exp(-distance / (0.3 * EVICTION_AGE_REQUESTS))
+            expected = charges.mean() / charges[at] / (1 + distance / (0.03 * EVICTION_AGE_REQUESTS))
             assert worths[e, j] == pytest.approx(expected, rel=1e-5)
     assert 0.02 < (worths > 0).mean() < 0.98
     beyond: Oracle = build_oracle(trace[: now + 1], capacity, values[: now + 1], EVICTION_AGE_REQUESTS)

@@ -53,12 +53,12 @@ def next_in_span(keys: list[int], at: int) -> int | None:
 
 @pytest.mark.parametrize("weights", [{}, {"load_time_ms": 1.0}, {"size_bytes": 0.5, "load_time_ms": 2.0}], ids=str)
 @every_capacity
-def test_a_worth_is_the_discounted_value_of_the_next_request_in_the_span(
+def test_a_worth_is_the_value_of_the_next_request_in_the_span_and_falls_with_its_distance(
     trace: Trace, capacity: Capacity, weights: dict[str, float]
 ) -> None:
     span = trace[:3_000]
     decisions = decisions_of(span, capacity, weights=weights)
-    horizon, keys = 0.3 * EVICTION_AGE_REQUESTS, span.key.tolist()
+    half_distance, keys = 0.03 * EVICTION_AGE_REQUESTS, span.key.tolist()
     value = np.ones(len(span))
     if weights:
         value = sum(w * getattr(span, name) / getattr(span, name).mean(dtype=np.float64) for name, w in weights.items())
@@ -72,7 +72,7 @@ def test_a_worth_is_the_discounted_value_of_the_next_request_in_the_span(
             for j, age in enumerate(decisions.rows[b, :, 0]):
                 at = t - int(age)
                 following = next_in_span(keys, at)
-                expected = 0.0 if following is None else value[at] * np.exp((t - following) / horizon)
+                expected = 0.0 if following is None else value[at] / (1 + (following - t) / half_distance)
                 assert decisions.worths[b, j] == pytest.approx(expected, rel=1e-5, abs=1e-12)
                 reused += following is not None
         decisions.step(rng.integers(0, 6, 8))
@@ -87,7 +87,7 @@ def test_the_oracle_knows_the_next_request_inside_the_span_and_none_after(
     assert [None if i == NEVER else i for i in oracle.next_request] == [next_in_span(keys, t) for t in range(len(keys))]
 
 
-def test_decisions_end_two_horizons_before_the_span_but_not_before_its_middle(trace: Trace) -> None:
+def test_decisions_end_before_rewards_would_be_cut_off_but_not_before_the_middle_of_the_span(trace: Trace) -> None:
     ends = [build_oracle(trace, CAPACITIES[0], np.ones(6_000), age).end for age in (100.0, 2_000.0, 50_000.0)]
     assert ends == [6_000 - 60, 6_000 - 1_200, 3_000]
 

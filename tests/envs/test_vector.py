@@ -66,16 +66,16 @@ def test_what_a_step_returned_does_not_change_with_the_next(trace: Trace) -> Non
         np.testing.assert_array_equal(now, then)
 
 
-def test_the_two_rewards_order_actions_alike_and_differ_by_the_mean_worth(trace: Trace) -> None:
-    advantage, loss = env_of(trace), env_of(trace, "loss")
+def test_a_reward_is_the_advantage_over_a_random_candidate_in_worth_or_in_its_standard_deviation(trace: Trace) -> None:
+    advantage, standardised = env_of(trace), env_of(trace, "standardised")
     advantage.reset()
-    loss.reset()
+    standardised.reset()
     for step in range(100):
-        worths = loss.decisions.worths.copy()
+        worths = advantage.decisions.worths.copy()
         actions = np.full(BATCH, step % CANDIDATES)
-        relative, absolute = advantage.step(actions)[1], loss.step(actions)[1]
-        np.testing.assert_array_equal(absolute, -worths[:, step % CANDIDATES].astype(np.float32))
-        np.testing.assert_allclose(relative, worths.mean(axis=1) + absolute, atol=1e-6)
+        expected = worths.mean(axis=1) - worths[:, step % CANDIDATES]
+        np.testing.assert_allclose(advantage.step(actions)[1], expected, atol=1e-6)
+        np.testing.assert_allclose(standardised.step(actions)[1], expected / (worths.std(axis=1) + 0.01), atol=1e-5)
 
 
 def test_64_caches_in_a_batch_equal_64_single_caches(trace: Trace) -> None:
