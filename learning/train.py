@@ -94,7 +94,13 @@ def train(
     follow = Follow(env, config.timesteps, config.patience, validation, Outside(on_metric, on_progress, say, file))
     with one_thread():
         model = build(config, env, device)
-        warm_start(scorer_of(model.policy), decisions, LOSS[config.algorithm], config.warm_start, config.seed)
+        warm_start(
+            scorer_of(model.policy),
+            decisions,
+            LOSS[config.algorithm],
+            round(config.warm_start * config.timesteps),
+            config.seed,
+        )
         model.set_logger(Logger(folder=None, output_formats=[]))  # by default it makes a folder in /tmp
         prepared_s = time.perf_counter() - started_s
         model.learn(config.timesteps, callback=follow, log_interval=sys.maxsize)  # nothing is dumped, `follow` reports
