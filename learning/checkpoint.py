@@ -3,9 +3,11 @@
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -64,7 +66,8 @@ class Checkpoint:
                 torch.save({"identity": self._identity, "state": state}, file)
             aside.replace(self.path)
         except (OSError, RuntimeError) as error:  # torch says "RuntimeError" where the disk is full
-            aside.unlink(missing_ok=True)
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
             self._say(f"checkpoint {self.path} cannot be written ({_first_line(error)}): training goes on without")
 
     def load(self) -> State | None:
@@ -72,6 +75,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
+            _check_sums(self.path)
             content = torch.load(self.path, map_location="cpu", weights_only=True)
             identity, state = content["identity"], content["state"]
         except Exception as error:  # whatever a damaged file does to its reader
@@ -82,6 +86,14 @@ class Checkpoint:
             return None
         found: State = state
         return found
+
+
+def _check_sums(path: Path) -> None:
+    """Raise BadZipFile unless each part of the file has the checksum that it was written with; torch looks at none."""
+    with ZipFile(path) as parts:
+        damaged = parts.testzip()
+    if damaged is not None:
+        raise BadZipFile(f"{damaged} was changed")
 
 
 def _first_line(error: Exception) -> str:

@@ -78,7 +78,7 @@ class Follow(BaseCallback):
         self._reports: list[tuple[str, float, int]] = []
         self._next_report = 0
         self._next_turn = self._turn_length
-        self._worse = 0  # turns since the weights were the best
+        self._worse = 0  # turns in a row that brought nothing better
         self._stopped = self._restored = False
 
     @property
@@ -146,15 +146,17 @@ class Follow(BaseCallback):
 
     def _keep_the_better(self, new: Kept) -> None:
         best = None if self._kept is None else self._kept.ratio
-        if best is None or new.ratio is None or new.ratio >= best:
-            self._kept, self._worse = new, 0
+        if best is None or new.ratio is None:
+            self._kept = new
             return
-        self._worse += 1
+        self._worse = 0 if new.ratio > best else self._worse + 1
+        if new.ratio >= best:
+            self._kept = new
         if self._patience and self._worse >= self._patience and new.timesteps < self._total:
             self._stopped = True
             self._outside.say(
                 f"stopped after {new.timesteps:,} of {self._total:,} decisions: "
-                f"validation did not improve in the last {self._worse} of them"
+                f"the last {self._worse} validations brought nothing better"
             )
 
     def _load_caches(self) -> None:

@@ -18,7 +18,7 @@ from tests.learning.conftest import hot_requests
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMESTEPS = 12_000  # a turn each 2,000: with PPO, whose rollouts are of 2,048, after each of them
-OPTIONS = {"cache_size": 80, "timesteps": TIMESTEPS, "seed": 3}
+OPTIONS = {"cache_size": 80, "timesteps": TIMESTEPS, "seed": 3, "patience": 0}
 
 
 class CutOffError(Exception):
@@ -119,7 +119,7 @@ def test_a_training_interrupted_before_its_first_checkpoint_starts_anew(
 
 
 def test_a_training_that_stopped_early_stops_there_again(hot_problem: CacheProblem, tmp_path: Path) -> None:
-    config = options("a2c", patience=1, learning_rate=0.9)  # far too fast to get better for long
+    config = options("a2c", patience=1)
     first, again, path = Record(), Record(), tmp_path / "training.pt"
     stopped = run(hot_problem, config, path, first)
     assert stopped.kept_timesteps < stopped.timesteps < TIMESTEPS

@@ -52,10 +52,11 @@ def test_without_a_validation_part_nothing_is_judged_and_the_last_weights_are_ke
 
 
 def test_the_weights_that_did_best_in_validation_are_kept(hot_problem: CacheProblem) -> None:
-    policy, curves = trained(hot_problem, config(patience=0, learning_rate=0.5))
+    options = config(patience=0, timesteps=12_000, seed=3)  # which gets worse in the end
+    policy, curves = trained(hot_problem, options)
     found = dict(curves["validation_hit_ratio"][1:])  # the first is that of LRU
     best = max(found.values())
-    assert policy.validation_ratio == best > min(found.values())
+    assert policy.validation_ratio == best > list(found.values())[-1]
     assert policy.kept_timesteps == max(step for step, ratio in found.items() if ratio == best)
 
 
