@@ -29,7 +29,8 @@ def ignore(*_: Any) -> None:
 
 
 def config(algorithm: str, **options: Any) -> TrainConfig:
-    return TrainConfig.model_validate({"algorithm": algorithm, "cache_size": 80, "timesteps": 6_000} | options)
+    whole = {"algorithm": algorithm, "cache_size": 80, "timesteps": 6_000, "patience": 0}  # none stops early
+    return TrainConfig.model_validate(whole | options)
 
 
 def trained(problem: CacheProblem, options: TrainConfig) -> TrainedPolicy:
