@@ -23,6 +23,7 @@ class EvictionVecEnv(VecEnv):
     counts alike, also among candidates that are worth little. An episode ends, truncated, where the span ends.
     """
 
+    judged: NDArray[np.float32]  # (batch, k), what keeping the candidates of the latest decisions was worth
     render_mode = None  # asked for by the base class
 
     def __init__(self, decisions: Decisions, reward: Reward) -> None:
@@ -32,6 +33,7 @@ class EvictionVecEnv(VecEnv):
         self.decisions = decisions
         self._standardised = reward == "standardised"
         self._actions = np.zeros(batch, np.int64)
+        self.judged = np.zeros((batch, candidates), np.float32)
 
     def reset(self) -> NDArray[np.float32]:
         return self.decisions.reset().copy()
@@ -41,6 +43,7 @@ class EvictionVecEnv(VecEnv):
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         worths = self.decisions.worths
+        self.judged = worths.astype(np.float32)
         rewards = worths.mean(axis=1) - worths[np.arange(self.num_envs), self._actions]
         if self._standardised:
             rewards /= worths.std(axis=1) + SMALLEST_DEVIATION

@@ -8,44 +8,42 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from envs.vector import EvictionVecEnv, Reward
-from learning.bandit_dqn import BanditDQN
+from learning.bandits import BanditA2C, BanditDQN, BanditPPO
+from learning.judged import JudgedReplay, JudgedRollout
 from learning.losses import Loss, advantage_loss, regret_loss
-from learning.policies import SharedScorerActorCritic, SharedScorerDQN
+from learning.policies import SharedScorerActor, SharedScorerDQN
 from schemas.config import OWN_OPTIONS, Algorithm, TrainConfig
 
 PARALLEL_CACHES = 64
 LAST_RATE_SHARE = 0.05  # of the first learning rate
 
 LOSS: dict[Algorithm, Loss] = {"dqn": advantage_loss, "ppo": regret_loss, "a2c": regret_loss}
-"""What the scorer learns from where the worth of each candidate is known: before the algorithm begins, and online."""
+"""What online continuation makes small: what the algorithm did."""
 REWARD: dict[Algorithm, Reward] = {"dqn": "standardised", "ppo": "advantage", "a2c": "advantage"}
 
 _DEFAULTS: dict[Algorithm, dict[str, Any]] = {
-    # Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015. Two gradient steps a round.
+    # Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015.
     "dqn": {
-        "learning_rate": 5e-4,
+        "learning_rate": 2e-3,
         "batch_size": 256,
         "buffer_size": 100_000,
         "learning_starts": 4_096,
         "train_freq": 1,
         "gradient_steps": 2,
-        "exploration_initial_eps": 0.3,
         "exploration_fraction": 0.3,
         "exploration_final_eps": 0.1,
     },
     # Schulman et al., "Proximal Policy Optimization Algorithms", 2017.
-    "ppo": {"learning_rate": 5e-4, "batch_size": 1_024, "n_steps": 32, "n_epochs": 2, "ent_coef": 0.003},
+    "ppo": {"learning_rate": 2e-3, "batch_size": 256, "n_steps": 32, "n_epochs": 2, "ent_coef": 0.003},
     # Mnih et al., "Asynchronous Methods for Deep Reinforcement Learning", ICML 2016; with Adam.
     "a2c": {
-        "learning_rate": 5e-4,
-        "n_steps": 8,
+        "learning_rate": 2e-3,
+        "n_steps": 4,
         "ent_coef": 0.003,
         "use_rms_prop": False,
-        "normalize_advantage": True,
     },
 }
 
@@ -76,21 +74,17 @@ def build(config: TrainConfig, env: EvictionVecEnv, device: str) -> BaseAlgorith
     values["learning_rate"] = _falling(values["learning_rate"])
     common = {"gamma": 0.0, "seed": config.seed, "device": device, **values}
     if config.algorithm == "dqn":
-        return BanditDQN(SharedScorerDQN, env, **common)
-    algorithm = PPO if config.algorithm == "ppo" else A2C
+        return BanditDQN(SharedScorerDQN, env, replay_buffer_class=JudgedReplay, **common)
+    algorithm = BanditPPO if config.algorithm == "ppo" else BanditA2C
+    judged: dict[str, Any] = {"rollout_buffer_class": JudgedRollout, "rollout_buffer_kwargs": {"env": env}}
     with warnings.catch_warnings():  # of a last batch that is smaller, and of a GPU that was asked for
         warnings.filterwarnings("ignore", category=UserWarning, module="stable_baselines3")
-        return algorithm(SharedScorerActorCritic, env, **common)
+        return algorithm(SharedScorerActor, env, **judged, **common)
 
 
 def latest_loss(model: BaseAlgorithm) -> float | None:
     """Return the loss of the latest gradient step; None before the first one."""
-    logged = model.logger.name_to_value
-    if isinstance(model, A2C) and "train/policy_loss" in logged:  # it logs the parts only
-        parts = (logged[f"train/{part}_loss"] for part in ("policy", "entropy", "value"))
-        weights = (1.0, model.ent_coef, model.vf_coef)
-        return float(sum(weight * part for weight, part in zip(weights, parts, strict=True)))
-    loss = logged.get("train/loss")
+    loss = model.logger.name_to_value.get("train/loss")
     return None if loss is None else float(loss)
 
 

@@ -101,10 +101,6 @@ class Follow(BaseCallback):
         state = self._outside.checkpoint.load() if self._outside.checkpoint else None
         if state is not None:
             self._restore(state)
-        else:
-            self._average.add(scorer_of(self.model.policy))
-            self._turn(0)
-            self._load_caches()
         self._show_progress(self.model.num_timesteps)
 
     def _on_rollout_start(self) -> None:

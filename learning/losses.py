@@ -11,24 +11,46 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # of scores (m, k) 
 ENTROPY_WEIGHT = 0.003
 
 
-def regret_loss(scores: torch.Tensor, worths: torch.Tensor) -> torch.Tensor:
+def regret_loss(scores: torch.Tensor, worths: torch.Tensor, entropy_weight: float = ENTROPY_WEIGHT) -> torch.Tensor:
     """Return the worth that is lost when candidates are dropped as the scores say, less a little for the entropy.
-
-    The policy gradient with the rewards of all actions in place of the one that was taken, so that nothing has to be
-    sampled: Asadi, Allen, Roderick, Mohamed, Konidaris, Littman, "Mean Actor-Critic", 2017; here for a discount of 0.
 
     Args:
         scores: float (m, k), logits of dropping each of k candidates, in m decisions.
         worths: float (m, k), what keeping each is worth.
+        entropy_weight: >= 0.
 
     Returns:
         float (), in standard deviations of the worth around the mean of its decision.
     """
     log_chance = log_softmax(scores, dim=1)  # (m, k)
-    chance = log_chance.exp()
-    lost = worths - worths.mean(dim=1, keepdim=True)
-    entropy = -(chance * log_chance).sum(dim=1).mean()
-    return (chance * lost).sum(dim=1).mean() / (lost.std() + 1e-8) - ENTROPY_WEIGHT * entropy
+    lost = (log_chance.exp() * _relative(worths)).sum(dim=1).mean()
+    return lost - entropy_weight * _entropy(log_chance)
+
+
+def clipped_loss(
+    scores: torch.Tensor, worths: torch.Tensor, before: torch.Tensor, clip: float, entropy_weight: float
+) -> torch.Tensor:
+    """Return the same where a chance that has gone far enough since the rollout counts no more (PPO).
+
+    Args:
+        scores, worths, entropy_weight: as above.
+        before: float (m, k), logarithms of the chances when the decisions were made.
+        clip: > 0; a ratio of chances counts within 1 - clip and 1 + clip.
+    """
+    log_chance = log_softmax(scores, dim=1)  # (m, k)
+    ratio, relative = (log_chance - before).exp(), _relative(worths)
+    lost = torch.maximum(ratio * relative, ratio.clamp(1 - clip, 1 + clip) * relative)
+    return (before.exp() * lost).sum(dim=1).mean() - entropy_weight * _entropy(log_chance)
+
+
+def _relative(worths: torch.Tensor) -> torch.Tensor:
+    """Return the worths (m, k) around the mean of their decision, in their standard deviation over all decisions."""
+    relative = worths - worths.mean(dim=1, keepdim=True)
+    return relative / (relative.std() + 1e-8)
+
+
+def _entropy(log_chance: torch.Tensor) -> torch.Tensor:
+    return -(log_chance.exp() * log_chance).sum(dim=1).mean()
 
 
 def advantage_loss(scores: torch.Tensor, worths: torch.Tensor) -> torch.Tensor:

@@ -4,13 +4,14 @@ from typing import Any, cast
 
 import gymnasium as gym
 import torch
+from stable_baselines3.common.distributions import CategoricalDistribution, Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import nn
 
-from learning.scorer import HIDDEN, ScorerNet
+from learning.scorer import ScorerNet
 
 
 class Unchanged(BaseFeaturesExtractor):
@@ -23,42 +24,32 @@ class Unchanged(BaseFeaturesExtractor):
         return observations
 
 
-class ScorerAndCritic(nn.Module):
-    """Logits (batch, k) from the scorer, and for the critic mean and max (batch, 64) of a layer over the candidates."""
+class SharedScorerActor(ActorCriticPolicy):
+    """For PPO and A2C: the logits of the k actions are the scores of the k candidates. The critic always says 0.
 
-    def __init__(self, n_features: int, candidates: int) -> None:
-        super().__init__()
-        self.scorer = ScorerNet(n_features)
-        self.critic = nn.Sequential(nn.Linear(n_features, HIDDEN), nn.ReLU())
-        self.latent_dim_pi, self.latent_dim_vf = candidates, 2 * HIDDEN
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.forward_actor(x), self.forward_critic(x)
-
-    def forward_actor(self, x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.scorer(x)  # (batch, k)
-        return logits
-
-    def forward_critic(self, x: torch.Tensor) -> torch.Tensor:
-        each = self.critic(x)  # (batch, k, hidden)
-        return torch.cat([each.mean(dim=1), each.amax(dim=1)], dim=1)
-
-
-class SharedScorerActorCritic(ActorCriticPolicy):
-    """For PPO and A2C: the logits of the k actions are the scores of the k candidates."""
-
-    mlp_extractor: ScorerAndCritic  # type: ignore[assignment]  # annotated as Stable-Baselines3's own extractor
+    The rewards of all actions are known, so that no critic is needed to tell how good an action is.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"features_extractor_class": Unchanged, "ortho_init": False, **kwargs})
-
-    def _build_mlp_extractor(self) -> None:
-        candidates, n_features = shape_of(self.observation_space)
-        self.mlp_extractor = ScorerAndCritic(n_features, candidates)
+        super().__init__(*args, **{"features_extractor_class": Unchanged, **kwargs})
 
     def _build(self, lr_schedule: Schedule) -> None:
-        super()._build(lr_schedule)
-        self.action_net = nn.Identity()  # the logits are ready; the optimiser needs no weights of a last layer
+        self.scorer = ScorerNet(shape_of(self.observation_space)[1])
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    def forward(
+        self, obs: torch.Tensor, deterministic: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        distribution = self.get_distribution(obs)
+        actions = distribution.get_actions(deterministic=deterministic)  # (batch,)
+        return actions, self.predict_values(obs), distribution.log_prob(actions)
+
+    def get_distribution(self, obs: Any) -> Distribution:
+        logits = self.scorer(obs)  # (batch, k)
+        return cast(CategoricalDistribution, self.action_dist).proba_distribution(action_logits=logits)
+
+    def predict_values(self, obs: Any) -> torch.Tensor:
+        return torch.zeros(len(obs), 1, device=self.device)
 
 
 class SharedScorerQNetwork(QNetwork):
@@ -94,7 +85,7 @@ def scorer_of(policy: nn.Module) -> ScorerNet:
     """Return the scorer inside either policy."""
     if isinstance(policy, SharedScorerDQN):
         return cast(SharedScorerQNetwork, policy.q_net).q_net
-    return cast(SharedScorerActorCritic, policy).mlp_extractor.scorer
+    return cast(SharedScorerActor, policy).scorer
 
 
 def shape_of(space: gym.Space[Any]) -> tuple[int, int]:

@@ -12,11 +12,12 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from cachesim.rollout import Decisions
-from learning.bandit_dqn import BanditDQN, DecisionBuffer
+from learning.bandits import BanditDQN
 from learning.checkpoint import State
+from learning.judged import JudgedReplay
 
 _COUNTERS = ("num_timesteps", "_n_updates", "_current_progress_remaining", "_n_calls", "exploration_rate")
-_STORED = ("observations", "actions", "rewards")  # arrays of the buffer of DQN
+_STORED = ("observations", "worths")  # arrays of the buffer of DQN
 
 
 def capture(model: BaseAlgorithm, decisions: Decisions) -> State:
@@ -50,12 +51,12 @@ def _generator(model: BaseAlgorithm) -> np.random.Generator:
     return generator
 
 
-def _buffer_state(buffer: DecisionBuffer) -> State:
+def _buffer_state(buffer: JudgedReplay) -> State:
     kept = {name: torch.from_numpy(getattr(buffer, name)[: buffer.kept]) for name in _STORED}
     return {"arrays": kept, "position": buffer.pos, "full": buffer.full}
 
 
-def _restore_buffer(buffer: DecisionBuffer, state: State) -> None:
+def _restore_buffer(buffer: JudgedReplay, state: State) -> None:
     buffer.pos, buffer.full = state["position"], state["full"]
     for name, kept in state["arrays"].items():
         getattr(buffer, name)[: buffer.kept] = kept.numpy()

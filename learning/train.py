@@ -16,14 +16,12 @@ from cachesim.features import Normaliser, fit_normaliser
 from cachesim.rollout import Decisions, build_oracle, oldest_first
 from cachesim.scorer import Scorer
 from envs.vector import EvictionVecEnv
-from learning.algorithms import LOSS, PARALLEL_CACHES, REWARD, build, hyperparameters
+from learning.algorithms import PARALLEL_CACHES, REWARD, build, hyperparameters
 from learning.checkpoint import Checkpoint, Say, training_identity
 from learning.follow import Follow, OnMetric, OnProgress, Outside
-from learning.policies import scorer_of
 from learning.problem import CacheProblem
 from learning.scorer import ScorerNet
 from learning.validation import Validation
-from learning.warm_start import warm_start
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError
 
@@ -88,19 +86,12 @@ def train(
     started_s = time.perf_counter()
     device = require_device(config.device)
     validation = Validation.of(problem, config)
-    decisions = _decisions(problem, config.seed, validation)
+    decisions = _decisions(problem, config.seed, validation, on_metric)
     env = EvictionVecEnv(decisions, REWARD[config.algorithm])
     file = None if checkpoint is None else Checkpoint(checkpoint, training_identity(problem, config), say)
     follow = Follow(env, config.timesteps, config.patience, validation, Outside(on_metric, on_progress, say, file))
     with one_thread():
         model = build(config, env, device)
-        warm_start(
-            scorer_of(model.policy),
-            decisions,
-            LOSS[config.algorithm],
-            round(config.warm_start * config.timesteps),
-            config.seed,
-        )
         model.set_logger(Logger(folder=None, output_formats=[]))  # by default it makes a folder in /tmp
         prepared_s = time.perf_counter() - started_s
         model.learn(config.timesteps, callback=follow, log_interval=sys.maxsize)  # nothing is dumped, `follow` reports
@@ -136,7 +127,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _decisions(problem: CacheProblem, seed: int, validation: Validation) -> Decisions:
+def _decisions(problem: CacheProblem, seed: int, validation: Validation, on_metric: OnMetric) -> Decisions:
     span = problem.span
     oracle = build_oracle(span, problem.capacity, problem.values[: problem.training], problem.eviction_age_requests)
     decisions = Decisions(
@@ -147,7 +138,8 @@ def _decisions(problem: CacheProblem, seed: int, validation: Validation) -> Deci
         candidates=TRAINING_CANDIDATES,
         seed=seed,
     )
-    decisions.resync(oldest_first(decisions.n_features))
+    for name, value in validation.curves(decisions.resync(oldest_first(decisions.n_features))).items():
+        on_metric(name, value, 0)
     rows = _random_rows(decisions, np.random.default_rng(seed))
     decisions.normaliser = fit_normaliser(rows, span.column_names, problem.served_capacity.mean_objects(span))
     return decisions

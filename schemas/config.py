@@ -91,12 +91,6 @@ class TrainConfig(ReadConfig):
         default=None, gt=0, lt=1, description="capacity as a share of the distinct keys; 0.01 when no capacity is given"
     )
     timesteps: int = Field(default=300_000, ge=1, description="eviction decisions to learn from")
-    warm_start: float = Field(
-        default=1.0,
-        ge=0,
-        le=100,
-        description="decisions to learn from first, with the outcome of every action known, for each of timesteps",
-    )
     test_fraction: float = Field(default=0.4, ge=0.05, le=0.95, description="last share of the requests, held out")
     feature_columns: tuple[str, ...] = Field(default=(), description=FEATURES_HELP)
     cache_weights: dict[str, float] = Field(

@@ -106,7 +106,7 @@ def reports(request: pytest.FixtureRequest, hot_problem: CacheProblem) -> tuple[
     progress: list[tuple[int, int | None]] = []
     train(
         hot_problem,
-        config(request.param, timesteps=30_000, warm_start=0, learning_rate=2e-3),
+        config(request.param, timesteps=30_000),
         lambda *metric: metrics.append(metric),
         lambda *done: progress.append(done),
     )
