@@ -124,7 +124,7 @@ def _run(problem: CacheProblem, config: TrainConfig) -> dict[str, float]:
     return {
         "seed": seed,
         "learned": _judged(problem, replay_scorer(problem, policy.scorer, seed)),
-        "online": _judged(problem, replay_online(problem, policy, loss, seed)),
+        "online": _judged(problem, replay_online(problem, policy.net, policy.normaliser, loss, seed)),
         "guarded": _judged(problem, replay_guarded(problem, policy.scorer, seed).hit),
         "seconds": policy.seconds,
     }

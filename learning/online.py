@@ -1,17 +1,18 @@
 """Learning that goes on while the later traffic runs, from decisions whose outcome has become known.
 
 The frozen policy is what the training span taught. This one starts as the frozen one and follows the traffic: 300 times
-over the held-out span it takes a few gradient steps on decisions that are older than most objects stay, and a moving
+over a span it takes a few gradient steps on decisions that are older than most objects stay, and a moving
 average of its weights serves from then on. It never looks ahead. It is reported apart.
 """
 
 import copy
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cachesim.features import Float32Array
+from cachesim.features import Float32Array, Normaliser
 from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.recorded import DecisionLog, empty_log, outcomes, replay_recording, settled
 from cachesim.rollout import build_oracle
@@ -19,10 +20,10 @@ from cachesim.sampled import create_caches
 from learning.losses import Loss
 from learning.problem import CacheProblem
 from learning.scorer import ScorerNet
-from learning.train import TrainedPolicy, one_thread
+from learning.threads import one_thread
 
-ROUNDS = 300  # over the held-out span
-STEPS = 4  # gradient steps a round
+ROUNDS = 300  # between which the network that serves stays the same
+UPDATES = 1_200  # gradient steps on the held-out span
 BATCH = 256  # decisions a step
 LEARNING_RATE = 5e-4
 MAX_GRADIENT_NORM = 0.5
@@ -65,31 +66,65 @@ class OnlineLearner:
                 mean.lerp_(new, AVERAGING)
 
 
-def replay_online(problem: CacheProblem, trained: TrainedPolicy, loss: Loss, seed: int) -> NDArray[np.bool_]:
-    """Return which requests hit, bool (n,), when the policy goes on learning on the held-out span.
+@dataclass(frozen=True)
+class Continuation:
+    """What came of going on.
+
+    Attributes:
+        hit: bool (n,), which requests hit, from an empty cache on; those after the span did not take place.
+        net: what the policy has become.
+    """
+
+    hit: NDArray[np.bool_]
+    net: ScorerNet
+
+
+def go_on(
+    problem: CacheProblem, net: ScorerNet, normaliser: Normaliser, loss: Loss, span: slice, updates: int, seed: int
+) -> Continuation:
+    """Replay the requests up to the end of `span` with `net` in charge, which goes on learning within the span.
 
     Args:
-        problem: what was learned from.
-        trained: the frozen policy, in charge up to the held-out span.
+        problem: trace, capacity and objective.
+        net: the policy to go on from.
+        normaliser: of its features.
         loss: what it is to make small.
+        span: requests at which it learns, by what was requested up to then.
+        updates: gradient steps over the span, about; >= 0.
         seed: of the candidates and of the decisions that are drawn.
     """
     age_requests = problem.eviction_age_requests
     oracle = build_oracle(problem.trace, problem.capacity, problem.values, age_requests, problem.training)
-    learner, log = OnlineLearner(trained.net, loss, seed), _log(problem)
+    learner, log, rounds = OnlineLearner(net, loss, seed), _log(problem), max(1, min(ROUNDS, updates))
     hit = np.zeros(len(problem.trace), np.bool_)
     cache = create_caches(problem.stream, problem.trace.n_keys, 1, seed)
-    scorer = trained.scorer
     with one_thread():
-        for end in np.linspace(problem.training, len(problem.trace), ROUNDS + 1).astype(np.int64):
-            replay_recording(cache, 0, problem.stream, int(end), scorer, hit, log)
-            known = settled(log, int(end) - 1, SETTLED_EVICTION_AGES * age_requests)
-            if not known.size:
-                continue
-            for _ in range(STEPS):
-                learner.step(*outcomes(log, learner.draw(known), oracle, int(end) - 1))
-            scorer = learner.serving.compiled(trained.normaliser)
-    return hit
+        for end in np.linspace(span.start, span.stop, rounds + 1).astype(np.int64).tolist():
+            scorer = learner.serving.compiled(normaliser)
+            replay_recording(cache, 0, problem.stream, end, scorer, hit, log)
+            known = settled(log, end - 1, SETTLED_EVICTION_AGES * age_requests)
+            for _ in range(updates // rounds if known.size else 0):
+                learner.step(*outcomes(log, learner.draw(known), oracle, end - 1))
+    return Continuation(hit, learner.serving)
+
+
+def replay_online(
+    problem: CacheProblem, net: ScorerNet, normaliser: Normaliser, loss: Loss, seed: int
+) -> NDArray[np.bool_]:
+    """Return which requests hit, bool (n,), when the policy goes on learning on the held-out span; see `go_on`."""
+    return go_on(problem, net, normaliser, loss, problem.held_out, UPDATES, seed).hit
+
+
+def rehearse(
+    problem: CacheProblem, net: ScorerNet, normaliser: Normaliser, loss: Loss, timesteps: int, seed: int
+) -> ScorerNet:
+    """Return the policy after it has gone over the later half of the training span, in order, as it would online.
+
+    It is then what it would be had it been in use, fresh for what comes next (docs/decisions/0014). As many decisions
+    are learned from as `timesteps` says.
+    """
+    later_half = slice(problem.training // 2, problem.training)
+    return go_on(problem, net, normaliser, loss, later_half, timesteps // BATCH, seed).net
 
 
 def _log(problem: CacheProblem) -> DecisionLog:

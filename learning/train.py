@@ -2,8 +2,6 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,13 @@ from cachesim.features import Normaliser, fit_normaliser
 from cachesim.rollout import Decisions, build_oracle, oldest_first
 from cachesim.scorer import Scorer
 from envs.vector import EvictionVecEnv
-from learning.algorithms import PARALLEL_CACHES, REWARD, build, hyperparameters
+from learning.algorithms import LOSS, PARALLEL_CACHES, REWARD, build, hyperparameters
 from learning.checkpoint import Checkpoint, Say, training_identity
 from learning.follow import Follow, OnMetric, OnProgress, Outside
+from learning.online import rehearse
 from learning.problem import CacheProblem
 from learning.scorer import ScorerNet
+from learning.threads import one_thread
 from learning.validation import Validation
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError
@@ -95,13 +95,16 @@ def train(
         model.set_logger(Logger(folder=None, output_formats=[]))  # by default it makes a folder in /tmp
         prepared_s = time.perf_counter() - started_s
         model.learn(config.timesteps, callback=follow, log_interval=sys.maxsize)  # nothing is dumped, `follow` reports
-    kept = follow.kept
+    kept, began_s = follow.kept, time.perf_counter()
+    loss = LOSS[config.algorithm]
+    net = rehearse(problem, follow.net, decisions.normaliser, loss, config.timesteps, config.seed)
+    rehearsed_s = time.perf_counter() - began_s
     return TrainedPolicy(
-        net=follow.net,
+        net=net,
         normaliser=decisions.normaliser,
         hyperparameters=hyperparameters(config),
         timesteps=follow.timesteps,
-        seconds=prepared_s + follow.seconds,
+        seconds=prepared_s + follow.seconds + rehearsed_s,
         kept_timesteps=kept.timesteps,
         validation_ratio=kept.ratio,
     )
@@ -114,17 +117,6 @@ def require_device(wanted: str) -> str:
             "device: cuda was asked for, and this machine has none that PyTorch can use; take cpu or auto"
         )
     return wanted
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run PyTorch on one thread: the networks are small, and two threads were slower."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _decisions(problem: CacheProblem, seed: int, validation: Validation, on_metric: OnMetric) -> Decisions:

@@ -86,7 +86,7 @@ def judge(problem: CacheProblem, trained: TrainedPolicy, config: TrainConfig, tr
     The variants are "online", the policy that goes on learning, and "guarded", the frozen one with a guard in charge.
     """
     variants = {
-        "online": replay_online(problem, trained, LOSS[config.algorithm], config.seed),
+        "online": replay_online(problem, trained.net, trained.normaliser, LOSS[config.algorithm], config.seed),
         "guarded": replay_guarded(problem, trained.scorer, config.seed).hit,
     }
     evaluation = evaluate(problem, trained.scorer, config.seed, variants)

@@ -44,13 +44,17 @@ def frozen(request: pytest.FixtureRequest, changing: CacheProblem) -> tuple[Trai
     return config, train(changing, config, lambda *_: None, lambda *_: None)
 
 
+def online(problem: CacheProblem, config: TrainConfig, policy: TrainedPolicy, seed: int) -> np.ndarray:
+    return replay_online(problem, policy.net, policy.normaliser, LOSS[config.algorithm], seed)
+
+
 def test_it_follows_traffic_that_turns_around(
     changing: CacheProblem, frozen: tuple[TrainConfig, TrainedPolicy]
 ) -> None:
     config, policy = frozen
     late = slice(3 * len(changing.trace) // 4, None)
     still = replay_scorer(changing, policy.scorer, 0)[late].mean()
-    moving = replay_online(changing, policy, LOSS[config.algorithm], 0)[late].mean()
+    moving = online(changing, config, policy, 0)[late].mean()
     assert moving > still + 0.02
 
 
@@ -59,10 +63,10 @@ def test_it_is_the_frozen_policy_until_the_held_out_span_and_repeats_exactly(
 ) -> None:
     config, policy = frozen
     before = [parameter.clone() for parameter in policy.net.parameters()]
-    first = replay_online(changing, policy, LOSS[config.algorithm], 5)
+    first = online(changing, config, policy, 5)
     torch.manual_seed(99)
     np.random.seed(99)
-    np.testing.assert_array_equal(first, replay_online(changing, policy, LOSS[config.algorithm], 5))
+    np.testing.assert_array_equal(first, online(changing, config, policy, 5))
     np.testing.assert_array_equal(
         first[: changing.training], replay_scorer(changing, policy.scorer, 5)[: changing.training]
     )
@@ -80,7 +84,7 @@ def test_what_comes_later_changes_no_earlier_hit(
     trace = changing.trace
     other = Trace(keys, trace.timestamp_s, trace.size_bytes, trace.load_time_ms, trace.endpoint, trace.n_keys)
     problem = build_problem(other, config)
-    first, second = (replay_online(p, policy, LOSS[config.algorithm], 0) for p in (changing, problem))
+    first, second = (online(p, config, policy, 0) for p in (changing, problem))
     np.testing.assert_array_equal(first[:cut], second[:cut])
     assert (first[cut:] != second[cut:]).any()
 
