@@ -84,21 +84,13 @@ def test_the_scores_are_the_logits_or_q_values(algorithm: str) -> None:
     with torch.no_grad():
         scores = scorer(observation)  # (64, k)
         if algorithm == "dqn":
-            torch.testing.assert_close(model.q_net(observation), scores)
+            torch.testing.assert_close(model.q_net(observation), scores - scores.mean(dim=1, keepdim=True))
         else:
             logits = model.policy.get_distribution(observation).distribution.logits
             torch.testing.assert_close(logits, scores - scores.logsumexp(dim=1, keepdim=True))
-            assert model.policy.predict_values(observation).shape == (PARALLEL_CACHES, 1)
+            assert model.policy.predict_values(observation).tolist() == [[0.0]] * PARALLEL_CACHES
     actions, _ = model.predict(observation.numpy(), deterministic=True)
     np.testing.assert_array_equal(actions, scores.argmax(dim=1))
-
-
-@pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
-def test_the_value_of_a_state_does_not_depend_on_the_order_of_its_candidates(algorithm: str) -> None:
-    model = model_of(config(algorithm))
-    observation = torch.from_numpy(model.env.reset())
-    values = [model.policy.predict_values(x).detach() for x in (observation, observation.flip(1))]
-    torch.testing.assert_close(values[0], values[1])
 
 
 @every_algorithm
@@ -107,7 +99,7 @@ def test_all_weights_of_the_scorer_are_trained(algorithm: str) -> None:
     before = [parameter.detach().clone() for parameter in scorer_of(model.policy).parameters()]
     model.learn(8_192)
     for name, old, new in zip("wbwbwb", before, scorer_of(model.policy).parameters(), strict=True):
-        if algorithm == "dqn" or new.numel() > 1:  # to a softmax the last bias is no difference
+        if new.numel() > 1:  # what is added to all scores alike, the last bias, makes no difference
             assert (old != new).any(), name
 
 
@@ -119,10 +111,6 @@ def test_the_latest_loss_is_known_after_the_first_gradient_step(algorithm: str) 
     loss = latest_loss(model)
     assert loss is not None
     assert np.isfinite(loss)
-    if algorithm == "a2c":
-        logged = model.logger.name_to_value
-        parts = [logged[f"train/{part}_loss"] for part in ("policy", "value", "entropy")]
-        assert loss == pytest.approx(parts[0] + 0.5 * parts[1] + 0.003 * parts[2])
 
 
 OTHER_VALUES = {

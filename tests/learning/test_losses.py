@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from learning.losses import Loss, advantage_loss, regret_loss
+from learning.losses import Loss, advantage_loss, clipped_loss, regret_loss
 
 WORTHS = torch.tensor([[0.0, 0.5, 1.0, 0.1], [1.0, 0.0, 0.2, 0.9]])
 every_loss = pytest.mark.parametrize("loss", [regret_loss, advantage_loss])
@@ -42,3 +42,23 @@ def test_decisions_among_candidates_of_equal_worth_give_a_finite_loss(loss: Loss
     loss(scores, torch.zeros(3, 4)).backward()
     assert scores.grad is not None
     assert torch.isfinite(scores.grad).all()
+
+
+def test_the_clipped_loss_has_the_gradient_of_the_regret_where_the_policy_has_not_moved() -> None:
+    scores = torch.randn(2, 4, generator=torch.Generator().manual_seed(1))
+    before = torch.log_softmax(scores, dim=1)
+    gradients = []
+    for one in (regret_loss, lambda s, w, e: clipped_loss(s, w, before, 0.2, e)):
+        given = scores.clone().requires_grad_()
+        one(given, WORTHS, 0.01).backward()
+        gradients.append(given.grad)
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_a_chance_that_has_moved_beyond_the_clip_the_right_way_is_pushed_no_further() -> None:
+    worths, before = torch.tensor([[0.0, 1.0]]), torch.log(torch.tensor([[0.5, 0.5]]))
+    for probability, moves in ((0.5, True), (0.55, True), (0.7, False), (0.3, True)):
+        scores = torch.log(torch.tensor([[probability, 1 - probability]])).requires_grad_()
+        clipped_loss(scores, worths, before, 0.2, 0.0).backward()
+        assert scores.grad is not None
+        assert bool(scores.grad.abs().sum() > 1e-6) == moves, probability
