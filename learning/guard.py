@@ -35,6 +35,9 @@ def replay_guarded(problem: CacheProblem, scorer: Scorer, seed: int) -> GuardedR
 
     When the trace is a sample of the keys, cache and shadows are those of the sample, as everywhere in its evaluation.
 
+    The network takes part in the race from the first held-out request on: what it hits where it was trained proves
+    nothing. The others race all the time.
+
     Args:
         problem: trace, capacity and objective.
         scorer: the network, trained for the problem.
@@ -59,4 +62,5 @@ def guarded_options(problem: CacheProblem, scorer: Scorer) -> dict[str, Any]:
         "history_multiple": problem.history_multiple,
         "stride": problem.stream.stride,
         "objective": problem.objective,
+        "trained_requests": problem.training,
     }

@@ -81,13 +81,23 @@ class State(NamedTuple):
     work: Work
 
 
-def start(n_keys: int, limit: int, *, objective: Objective | None = None, seed: int = 0, **options: Any) -> State:
+def start(
+    n_keys: int,
+    limit: int,
+    *,
+    objective: Objective | None = None,
+    trained_requests: int = 0,
+    seed: int = 0,
+    **options: Any,
+) -> State:
     """Return an empty cache.
 
     Args:
         n_keys: keys are codes in [0, n_keys).
         limit: what the residents' charges may sum to.
         objective: what a hit is worth, see `objective.fit_objective`; 1 each when unset.
+        trained_requests: how many of the first requests the network was trained on, as in an evaluation. What it hits
+            there proves nothing: it takes part in the race after them.
         seed: the same seed draws the same candidates and victims.
         options: of `learned.start`.
 
@@ -104,7 +114,8 @@ def start(n_keys: int, limit: int, *, objective: Objective | None = None, seed: 
     left, left_size = np.zeros(n_keys, np.int64), np.zeros(1, np.int64)  # emptied after each call, so one serves all
     shadows = (lru.start(n_keys, limit), s3_fifo.start(n_keys, limit), two_q.start(n_keys, limit), network)
     noting: list[Any] = [s._replace(ledger=s.ledger._replace(left=left, left_size=left_size)) for s in shadows]
-    race = new_race(len(SHADOWS), FIRST_LEADER, options["capacity_objects"], float(network.stride[0]))
+    entry = [trained_requests if name == "learned" else 0 for name in SHADOWS]
+    race = new_race(entry, FIRST_LEADER, options["capacity_objects"], float(network.stride[0]))
     return State(
         ledger=empty_ledger(n_keys, limit),
         following=begin_following(n_keys, race, objective, seed),

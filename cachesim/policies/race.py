@@ -37,6 +37,7 @@ class Race(NamedTuple):
         counts: int64 (4,): the leader, how many switches there were, the request of the last one, and requests so far.
         caution: float64 (1,), factor on the cost of a switch, in [1, MOST_CAUTION].
         mean_square: float64 (1,), of the values of all requests.
+        entry: int64 (p,), how many requests pass before each one takes part.
         calm_requests: float64 (1,), see CALM_CAPACITIES.
         least_hits: float64 (1,), see LEAST_HITS.
     """
@@ -48,20 +49,21 @@ class Race(NamedTuple):
     counts: IntArray
     caution: FloatArray
     mean_square: FloatArray
+    entry: IntArray
     calm_requests: FloatArray
     least_hits: FloatArray
 
 
-def new_race(policies: int, leader: int, capacity_objects: float, stride: float) -> Race:
+def new_race(entry: list[int], leader: int, capacity_objects: float, stride: float) -> Race:
     """Return the race before the first request.
 
     Args:
-        policies: how many.
+        entry: how many requests pass before each policy takes part.
         leader: the first one.
         capacity_objects: of the cache.
         stride: how many requests of all keys one request stands for, >= 1: the keys are a sample when it is above 1.
     """
-    calm_requests = CALM_CAPACITIES * capacity_objects
+    policies, calm_requests = len(entry), CALM_CAPACITIES * capacity_objects
     return Race(
         hit=np.zeros(policies, np.bool_),
         lead=np.zeros(policies),
@@ -70,6 +72,7 @@ def new_race(policies: int, leader: int, capacity_objects: float, stride: float)
         counts=np.array([leader, 0, 0, 0], np.int64),
         caution=np.ones(1),
         mean_square=np.zeros(1),
+        entry=np.array(entry, np.int64),
         calm_requests=np.array([calm_requests]),
         least_hits=np.array([LEAST_HITS / np.sqrt(stride)]),
     )
@@ -83,7 +86,8 @@ def judge(race: Race, value: float) -> bool:
     race.counts[REQUESTS] += 1
     race.mean_square[0] += (value * value - race.mean_square[0]) / race.counts[REQUESTS]
     for p in range(race.hit.size):
-        race.lead[p] = max(0.0, race.lead[p] + value * (int(race.hit[p]) - int(race.hit[leader])))
+        if race.counts[REQUESTS] > race.entry[p]:
+            race.lead[p] = max(0.0, race.lead[p] + value * (int(race.hit[p]) - int(race.hit[leader])))
     best = _best(race, leader)
     if best == leader:
         return False

@@ -120,14 +120,17 @@ def test_the_guard_equals_a_plain_model(
     trace = make_trace(keys, rng.integers(4, 8, n).tolist(), load_times_ms.tolist())
     lives_s = rng.choice([0.0, 20.0, 100.0, np.inf], n, p=[0.02, 0.1, 0.38, 0.5]) if mortal else np.full(n, np.inf)
     given_options = options(float(capacity.limit), oldest_first(len(FEATURES)) if seed % 2 else None)
+    trained_requests = 1_000 * (seed // 2)
     (_, requests) = next(chunks(trace, capacity, lives_s))
     rows = [Request(*row) for row in zip(keys, capacity.charges(trace).tolist(), range(n), lives_s.tolist())]  # noqa: B905
     shadows = [MODELS[name](capacity.limit, rows) for name in SHADOWS[:-1]]
     network = Compiled(begin(trace, "learned", capacity, **given_options), requests)
-    model = Guarded(capacity.limit, [*shadows, network], SHADOWS.index("s3-fifo"), float(capacity.limit))
+    entry, first = [0, 0, 0, trained_requests], SHADOWS.index("s3-fifo")
+    model = Guarded(capacity.limit, [*shadows, network], first, float(capacity.limit), entry)
     values = load_times_ms.tolist() if weighed else [1.0] * n
 
-    state, hit = begin(trace, "guarded", capacity, objective=objective, **given_options), np.zeros(n, np.bool_)
+    ours = {"objective": objective, "trained_requests": trained_requests, **given_options}
+    state, hit = begin(trace, "guarded", capacity, **ours), np.zeros(n, np.bool_)
     guarded.replay(state, requests, hit)
     assert hit.tolist() == [model.serve(row, value) for row, value in zip(rows, values, strict=True)]
     assert np.flatnonzero(state.ledger.charge).tolist() == sorted(model.held)

@@ -9,7 +9,7 @@ OBJECTS = 10  # so that switches within 320 requests count as quick
 
 
 def race_of_two() -> Race:
-    return new_race(2, leader=0, capacity_objects=OBJECTS, stride=1.0)
+    return new_race([0, 0], leader=0, capacity_objects=OBJECTS, stride=1.0)
 
 
 def hits_until_switch(race: Race, value: float = 1.0) -> int:
@@ -55,7 +55,7 @@ def test_hits_of_the_leader_count_against_a_challenger_and_its_debts_are_forgott
 
 
 def test_the_one_furthest_beyond_its_threshold_leads() -> None:
-    race = new_race(3, leader=0, capacity_objects=OBJECTS, stride=1.0)
+    race = new_race([0, 0, 0], leader=0, capacity_objects=OBJECTS, stride=1.0)
     race.lead[:] = [0.0, 40.0, 45.0]
     race.to_fetch[:] = [0.0, 2.0, 20.0]
     assert judge(race, 1.0)
@@ -96,6 +96,15 @@ def test_values_that_vary_more_need_a_greater_lead() -> None:
     for i in range(100_000):
         judge(race, 91.0 if i % 100 == 0 else 0.09)
     assert 0 <= hits_until_switch(race, 91.0) - 16 * 9.1 / 91 <= 1
+
+
+def test_a_policy_that_enters_late_brings_no_lead() -> None:
+    race = new_race([0, 100], leader=0, capacity_objects=OBJECTS, stride=1.0)
+    assert hits_until_switch(race) == 100 + 17
+
+
+def test_a_sample_of_the_keys_needs_fewer_hits() -> None:
+    assert hits_until_switch(new_race([0, 0], leader=0, capacity_objects=OBJECTS, stride=4.0)) == 9
 
 
 def test_nothing_switches_where_no_hit_is_worth_anything() -> None:

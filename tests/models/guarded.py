@@ -17,8 +17,11 @@ class Shadow(Protocol):
 class Guarded:
     """A cache that follows one of `shadows`, for so few residents that a victim is the oldest of all strangers."""
 
-    def __init__(self, limit: int, shadows: list[Shadow], leader: int, capacity_objects: float) -> None:
+    def __init__(
+        self, limit: int, shadows: list[Shadow], leader: int, capacity_objects: float, entry: list[int]
+    ) -> None:
         self.limit, self.shadows, self.leader, self.capacity_objects = limit, shadows, leader, capacity_objects
+        self.entry = entry  # how many requests pass before each one takes part
         self.held: dict[int, int] = {}
         self.expires_s: dict[int, float] = {}
         self.last: dict[int, int] = {}
@@ -56,7 +59,8 @@ class Guarded:
         root_mean_square = math.sqrt(sum(v * v for v in self.values) / n)
         margin = {}
         for p, hit in enumerate(hits):
-            self.lead[p] = max(0.0, self.lead[p] + value * (hit - hits[self.leader]))
+            if n > self.entry[p]:
+                self.lead[p] = max(0.0, self.lead[p] + value * (hit - hits[self.leader]))
             to_fetch = sum(self.worth[key] for key in names[p] - set(self.held))
             margin[p] = self.lead[p] - 16 * root_mean_square - self.caution * 0.5 * to_fetch
         best = max(margin, key=lambda p: (margin[p], -p))
