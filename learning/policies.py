@@ -61,13 +61,13 @@ class SharedScorerQNetwork(QNetwork):
 
     q_net: ScorerNet  # type: ignore[assignment]  # annotated as a Sequential
 
-    def forward(self, obs: Any) -> torch.Tensor:
-        scores: torch.Tensor = self.q_net(obs)  # (batch, k)
-        return scores - scores.mean(dim=1, keepdim=True)
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.q_net = ScorerNet(shape_of(self.observation_space)[1])
+
+    def forward(self, obs: Any) -> torch.Tensor:
+        scores: torch.Tensor = self.q_net(obs)  # (batch, k)
+        return scores - scores.mean(dim=1, keepdim=True)
 
 
 class SharedScorerDQN(DQNPolicy):
