@@ -27,9 +27,10 @@ def test_values_are_weighted_multiples_of_the_training_means(make_trace: Callabl
 
 
 def test_what_is_not_finite_or_not_said_counts_as_the_training_mean(make_trace: Callable[..., Trace]) -> None:
-    trace = make_trace([0, 1, 2], [1, 3, 8], [10.0, np.inf, 30.0], {"tariff": [2.0, -np.inf, 4.0]})
+    trace = make_trace([0, 1, 2], [1, 3, 8], [10.0, np.nan, 30.0], {"tariff": [2.0, np.nan, 4.0]})
     objective = fit_objective(trace, 3, {"load_time_ms": 1.0, "tariff": 2.0})
     assert values_of(trace, objective).tolist() == pytest.approx([0.5 + 4 / 3, 3.0, 1.5 + 8 / 3])
+    assert value_of(objective, np.inf, 1, np.array([-np.inf], np.float32)) == 3.0  # a live cache takes what comes
     sizes = fit_objective(trace, 3, {"size_bytes": 1.0})
     assert value_of(sizes, np.nan, 0, np.zeros(1, np.float32)) == 1.0
 
