@@ -41,6 +41,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "bound": "optimum",
         "gap_closed": 0.25,
         "gaps_closed": {"policy": 0.25, "lru": 0.0, "arc": 0.15},
+        "seeds": None,
     }
     return values | changes
 

@@ -151,7 +151,7 @@ def test_a_training_that_was_killed_goes_on_in_another_process(hot_problem: Cach
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == -signal.SIGKILL, done.stderr
     resumed = run(hot_problem, config, path, record)
-    assert record.said == ["going on from 6,016 of 12,000 decisions"]
+    assert record.said == ["going on from 6,144 of 12,000 decisions"]
     check_same(resumed, run(hot_problem, config, None, Record()))
 
 
