@@ -88,12 +88,17 @@ def _copy_cache(source, a, target, b):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def worth_of_keeping(oracle, now, at):  # type: ignore[no-untyped-def]
+    """Return what keeping the object that request `at` asked for is worth at request `now`."""
+    following = oracle.next_request[at]
+    return 0.0 if following == NEVER else oracle.worth[at] * np.exp((now - following) / oracle.horizon)
+
+
+@kernel
 def _judge(caches, b, stream, oracle, candidates, worths):  # type: ignore[no-untyped-def]
     t = caches.position[b]
     for j in range(candidates.size):
-        at = t if candidates[j] == INCOMING else caches.last[b, candidates[j]]
-        following = oracle.next_request[at]
-        worths[j] = 0.0 if following == NEVER else oracle.worth[at] * np.exp((t - following) / oracle.horizon)
+        worths[j] = worth_of_keeping(oracle, t, t if candidates[j] == INCOMING else caches.last[b, candidates[j]])
 
 
 @kernel

@@ -1,20 +1,19 @@
 """The batched environment that Stable-Baselines3 trains on: 64 caches in one compiled kernel."""
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
 
 from cachesim.rollout import Decisions
 from cachesim.scorer import Scorer
+from envs.batched import BatchedVecEnv
 
 Reward = Literal["advantage", "loss"]
 
 
-class EvictionVecEnv(VecEnv):
+class EvictionVecEnv(BatchedVecEnv):
     """Caches that wait for decisions, as one vectorised environment of `ers/CacheEviction-v0`.
 
     Observations are float32 (k, f), transformed and standardised as the exported policy does it. With reward
@@ -22,15 +21,12 @@ class EvictionVecEnv(VecEnv):
     (see `cachesim.rollout`). An episode ends, truncated, where the span ends or when `resync` loads new states.
     """
 
-    render_mode = None  # asked for by the base class
-
     def __init__(self, decisions: Decisions, reward: Reward) -> None:
         batch, candidates, n_features = decisions.rows.shape
         box = gym.spaces.Box(-8.0, 8.0, (candidates, n_features), np.float32)
         super().__init__(batch, box, gym.spaces.Discrete(candidates))
         self.decisions = decisions
         self._relative = reward == "advantage"
-        self._actions = np.zeros(batch, np.int64)
         self._resynced = False
 
     def resync(self, scorer: Scorer) -> float:
@@ -41,9 +37,6 @@ class EvictionVecEnv(VecEnv):
     def reset(self) -> NDArray[np.float32]:
         self._resynced = False
         return self.decisions.reset().copy()
-
-    def step_async(self, actions: NDArray[np.int64]) -> None:
-        self._actions = np.asarray(actions, np.int64)
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         worths = self.decisions.worths
@@ -59,22 +52,3 @@ class EvictionVecEnv(VecEnv):
         for b in np.flatnonzero(done):  # the discount is 0: what a terminal observation holds does not matter
             infos[b] = {"terminal_observation": observations[b], "TimeLimit.truncated": True}
         return observations, rewards.astype(np.float32), done, infos
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-    def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
-        return [getattr(self, attr_name) for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
-        setattr(self, attr_name, value)
-
-    def env_method(
-        self, method_name: str, *method_args: Any, indices: int | Iterable[int] | None = None, **method_kwargs: Any
-    ) -> list[Any]:
-        return [getattr(self, method_name)(*method_args, **method_kwargs) for _ in self._get_indices(indices)]
-
-    def env_is_wrapped(
-        self, wrapper_class: type[gym.Wrapper], indices: int | Iterable[int] | None = None
-    ) -> list[bool]:
-        return [False for _ in self._get_indices(indices)]

@@ -1,0 +1,328 @@
+"""Decisions on misses, on recorded requests: whole replays with a network in charge, samples to learn from, and steps.
+
+A `Setting` says which decision: `admission_setting` (admit or not, where that needs an eviction) or `ttl_setting` (for
+how long, at each miss).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cachesim.capacity import Capacity
+from cachesim.decider import Decider, workspace
+from cachesim.draws import random_states
+from cachesim.compiled import kernel
+from cachesim.features import Feature, Float32Array, Normaliser, fit_to, transform
+from cachesim.fetches import MISSING_S, empty_fetches
+from cachesim.history import empty_history, missing_values
+from cachesim.lifetimes import DEFAULT_LADDER_S, life_rewards, require_ladder, require_versions
+from cachesim.misses import Log, Memory, Terms, admission_reward, miss_features, miss_kernels
+from cachesim.policies.ledger import NOW
+from cachesim.replay import begin, lifetime_s, replay, require_causal
+from cachesim.requests import Requests, fixed
+from cachesim.rollout import Oracle, blind_oracle, build_oracle
+from cachesim.sampled import HISTORY_MULTIPLE, remembered_keys
+from schemas.errors import ConfigError
+from schemas.trace import FloatArray, IntArray, Trace
+
+Decision = Literal["admission", "ttl"]
+RENEWING = "sliding-ttl"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A cache whose misses are decided, and the requests that it serves.
+
+    Attributes:
+        decision: what is decided.
+        trace: n requests.
+        training: the first so many requests give the means that stand in for missing values, in [1, n].
+        capacity: of the cache.
+        eviction: the policy that makes room, one that does not know the future.
+        ladder_s: float64 (actions,), times to live in seconds, 0 = not stored.
+        values: float64 (n,), what a hit on each request is worth.
+        staleness_weight: >= 0, see `cachesim.lifetimes`.
+        history_multiple: keys remembered, in capacities of objects, residents not counted.
+        key_sample: the share of the keys that the trace holds, in (0, 1].
+    """
+
+    decision: Decision
+    trace: Trace
+    training: int
+    capacity: Capacity
+    eviction: str
+    ladder_s: FloatArray
+    values: FloatArray
+    staleness_weight: float = 1.0
+    history_multiple: int = HISTORY_MULTIPLE
+    key_sample: float = 1.0
+
+    @property
+    def every_miss(self) -> bool:
+        """Whether each miss of an object that may enter is decided, or only those that need an eviction."""
+        return self.decision == "ttl"
+
+    @property
+    def span(self) -> Trace:
+        """The training span."""
+        return self.trace[: self.training]
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The inputs of the network, in order."""
+        return miss_features(self.trace.column_names, self.every_miss)
+
+    def until(self, stop: int) -> "Setting":
+        """Return the setting with the first `stop` requests alone, `stop` at least `training`... or less."""
+        return self._with(self.trace[:stop], self.values[:stop], min(self.training, stop))
+
+    def _with(self, trace: Trace, values: FloatArray, training: int) -> "Setting":
+        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Setting(**parts | {"trace": trace, "values": values, "training": training})
+
+
+def admission_setting(
+    trace: Trace, training: int, capacity: Capacity, values: FloatArray, eviction: str = "lru", **options: Any
+) -> Setting:
+    """Return the decision whether to admit: action 0 = no, 1 = yes, and `eviction` makes room.
+
+    Raises:
+        ConfigError: there is no such policy, or it knows the future.
+    """
+    require_causal(eviction)
+    ladder_s = np.array([0.0, float(lifetime_s(eviction, None))])
+    return Setting("admission", trace, training, capacity, eviction, ladder_s, values, **options)
+
+
+def ttl_setting(
+    trace: Trace,
+    training: int,
+    capacity: Capacity,
+    values: FloatArray,
+    eviction: str = "lru",
+    ladder_s: Sequence[float] = DEFAULT_LADDER_S,
+    staleness_weight: float = 1.0,
+    **options: Any,
+) -> Setting:
+    """Return the decision how long to serve what was fetched: action a = `ladder_s[a]` seconds.
+
+    Raises:
+        ConfigError: there is no such policy, it knows the future or renews lives at hits, the times to live do not
+            rise from 0 or more, or the staleness weight is below 0.
+        TraceError: the requests have no versions.
+    """
+    require_causal(eviction)
+    if eviction == RENEWING:
+        raise ConfigError(f"decision ttl cannot be taken with policy {RENEWING}, whose hits renew lives; take ttl")
+    if not 0 <= staleness_weight < np.inf:
+        raise ConfigError(f"staleness_weight must be a number >= 0, got {staleness_weight}")
+    require_versions(trace)
+    ladder = require_ladder(ladder_s)
+    return Setting("ttl", trace, training, capacity, eviction, ladder, values, staleness_weight, **options)
+
+
+@dataclass
+class _Running:
+    """A cache on its way, and the arguments that its kernels share."""
+
+    state: Any
+    memory: Memory
+    terms: Terms
+    requests: Requests
+    versions: IntArray
+    hit: NDArray[np.bool_]
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        return self.state, self.memory, self.terms, self.requests, self.versions
+
+
+def _start(setting: Setting, seed: int, position: int = 0) -> _Running:
+    """Return an empty cache before the request at `position`."""
+    trace, stride = setting.trace, 1 / setting.key_sample
+    objects = setting.capacity.mean_objects(setting.span)
+    state = begin(trace, setting.eviction, setting.capacity, seed)
+    state = state._replace(ledger=state.ledger._replace(left=np.zeros(trace.n_keys, np.int64)))
+    state.ledger.counts[NOW] = position - 1
+    endpoints, known = len(trace.endpoint_names), trace.n_keys if setting.every_miss else 0
+    history = empty_history(
+        trace.n_keys,
+        endpoints,
+        objects * stride,
+        remembered_keys(objects, setting.history_multiple),
+        missing_values(setting.span),
+    )
+    fetches = empty_fetches(known, endpoints if setting.every_miss else 0)
+    memory = Memory(history, fetches, np.array([0.0, objects * stride]))
+    times_at = len(miss_features(trace.column_names, every_miss=False))
+    terms = Terms(setting.ladder_s, int(setting.every_miss), stride, times_at)
+    versions = np.zeros(0, np.int64) if trace.version is None else fixed(trace.version)
+    return _Running(state, memory, terms, _requests(setting), versions, np.zeros(len(trace), np.bool_))
+
+
+def _requests(setting: Setting) -> Requests:
+    trace = setting.trace
+    columns = (
+        trace.key,
+        trace.key,
+        setting.capacity.charges(trace),
+        trace.timestamp_s,
+        trace.size_bytes,
+        trace.load_time_ms,
+        trace.endpoint,
+        trace.columns,
+    )
+    key, name, charge, time_s, *others = (fixed(column) for column in columns)
+    decided = np.full(len(trace), setting.ladder_s[-1])  # of what is not decided; the decisions are written over it
+    return Requests(key, name, charge, time_s, decided, *others)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What became of n requests.
+
+    Attributes:
+        hit: bool (n,), which ones hit.
+        lifetime_s: float64 (n,), what each miss was given; without meaning at hits.
+    """
+
+    hit: NDArray[np.bool_]
+    lifetime_s: FloatArray
+
+
+def replay_decided(setting: Setting, decider: Decider, seed: int = 0) -> Decided:
+    """Send the requests through an empty cache with the network in charge."""
+    return _run(setting, decider, seed, _log(0, 1, 0.0, -1, seed), blind_oracle(len(setting.trace)))
+
+
+def _log(size: int, n_features: int, share: float, forced: int, seed: int) -> Log:
+    rows, at = np.zeros((size, n_features), np.float32), np.zeros(size, np.int64)
+    return Log(share, forced, rows, at, np.zeros(size), np.zeros(1, np.int64), random_states(seed, 1))
+
+
+def _run(setting: Setting, decider: Decider, seed: int, log: Log, oracle: Oracle) -> Decided:
+    running = _start(setting, seed)
+    kernels = miss_kernels(setting.eviction)
+    kernels.run(*running.arguments, decider, workspace(decider), oracle, running.hit, log)
+    return Decided(running.hit, running.requests.lifetime_s)
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """Decisions that a cache met, each with what every action would have brought.
+
+    Attributes:
+        rows: float32 (m, f), raw features.
+        rewards: float32 (m, actions).
+        hit_ratio: of the replay that met them.
+    """
+
+    rows: Float32Array
+    rewards: Float32Array
+    hit_ratio: float
+
+
+@dataclass
+class Future:
+    """What the recorded span knows of its own future; nothing behind the span is looked at.
+
+    Args:
+        setting: whose whole trace is the span.
+
+    Raises:
+        GateError: decision admission, and the cache evicts nothing on the span.
+    """
+
+    setting: Setting
+    oracle: Oracle = field(init=False)
+    lives: Float32Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        setting = self.setting
+        span, capacity = setting.trace, setting.capacity
+        kept_requests = replay(span, "lru", capacity).whole.mean_eviction_age_requests
+        if setting.decision == "ttl":
+            self.oracle = blind_oracle(len(span))
+            self.lives = life_rewards(span, setting.values, kept_requests, setting.ladder_s, setting.staleness_weight)
+        else:
+            self.oracle = build_oracle(span, capacity, setting.values, kept_requests)
+
+    def contexts(self, decider: Decider, share: float, most: int, seed: int) -> Contexts:
+        """Replay the span with the network in charge and note a random sample of the decisions that it meets.
+
+        An admission can be judged only where it takes place, as only then it shows who has to leave. So the objects of
+        the sample are admitted, whatever the network says.
+
+        Args:
+            decider: the network.
+            share: of the decisions, in (0, 1].
+            most: of them that are noted.
+            seed: of the draws.
+        """
+        setting, admits = self.setting, self.setting.decision == "admission"
+        log = _log(most, len(setting.features), share, 1 if admits else -1, seed)
+        hit = _run(setting, decider, seed, log, self.oracle).hit
+        at = log.at[: log.size[0]]
+        at = at[at < self.oracle.end]
+        rewards = np.stack([np.zeros(at.size), log.reward[: at.size]], axis=1) if admits else self.lives[at]
+        return Contexts(log.rows[: at.size], rewards.astype(np.float32), float(hit.mean()))
+
+
+def fit_decisions(rows: Float32Array, setting: Setting) -> Normaliser:
+    """Fit transform and standardisation to raw feature rows (m, f) of the training span."""
+    objects = setting.capacity.mean_objects(setting.span) / setting.key_sample
+    missing = {"s": MISSING_S, "requests": 64 * objects}
+    return fit_to(rows, setting.features, np.array([missing.get(f.unit, 0.0) for f in setting.features]))
+
+
+def seen_by(normaliser: Normaliser, rows: Float32Array) -> Float32Array:
+    """Return raw feature rows (m, f) as the network sees them."""
+    seen = np.array(rows, np.float32)
+    _transform_rows(seen, normaliser)
+    return seen
+
+
+@kernel
+def _transform_rows(rows, normaliser):  # type: ignore[no-untyped-def]
+    for j in range(rows.shape[0]):
+        transform(rows[j], normaliser)
+
+
+class Steps:
+    """A cache that waits for one decision at a time, on a recorded span.
+
+    Attributes:
+        row: float32 (f,), raw features of the miss that is to be decided.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.future = Future(setting)
+        self.setting = setting
+        self.row = np.zeros(len(setting.features), np.float32)
+        self._at = len(setting.trace)
+
+    def reset(self, seed: int, position: int) -> bool:
+        """Empty the cache, and go to the first decision at or behind `position`; return whether there is one."""
+        self._running = _start(self.setting, seed, position)
+        return self._advance(position)
+
+    def step(self, action: int) -> float:
+        """Take an action, and return its reward; `advance` goes on from there."""
+        running, kernels, i = self._running, miss_kernels(self.setting.eviction), self._at
+        running.requests.lifetime_s[i] = self.setting.ladder_s[action]
+        admitted = kernels.settle(running.state, running.memory, running.terms, running.requests, i)
+        if self.setting.decision == "ttl":
+            return float(self.future.lives[i, action])
+        return float(admission_reward(running.state.ledger, self.future.oracle, i, admitted))
+
+    def advance(self) -> bool:
+        """Go on to the next decision; return whether there is one that can be judged."""
+        return self._advance(self._at + 1)
+
+    def _advance(self, position: int) -> bool:
+        kernels, running = miss_kernels(self.setting.eviction), self._running
+        self._at = kernels.advance(*running.arguments, position, self.row, running.hit)
+        return bool(self._at < min(self.future.oracle.end, len(self.setting.trace)))
