@@ -30,6 +30,8 @@ setattr(config, "CACHE_DIR", str(_CACHE))  # noqa: B010 (untyped module)
 # thirds of a replay's time (docs/decisions/0001). A kernel that does allocate then fails to compile. Kernels are put
 # into each other inline: a call that hands over a state copies every pointer and length in it.
 kernel = njit(cache=True, _nrt=False, forceinline=True)  # type: ignore[call-overload]
+# A kernel that is called rather than put into others: for loops around whole policies, which take long to compile.
+outlined_kernel = njit(cache=True, _nrt=False)  # type: ignore[call-overload]
 allocating_kernel = njit(cache=True)
 # A kernel whose sums may be taken in any order, and products added without rounding in between, so that they run in
 # vectors: more than twice as fast, and the same on every run; the last digits depend on the processor.

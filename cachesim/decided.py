@@ -15,7 +15,7 @@ from cachesim.capacity import Capacity
 from cachesim.decider import Decider, workspace
 from cachesim.draws import random_states
 from cachesim.compiled import kernel
-from cachesim.features import Feature, Float32Array, Normaliser, fit_to, transform
+from cachesim.features import HISTORY_WIDTH, Feature, Float32Array, Normaliser, fit_to, transform
 from cachesim.fetches import MISSING_S, empty_fetches
 from cachesim.history import empty_history, missing_values
 from cachesim.lifetimes import DEFAULT_LADDER_S, life_rewards, require_ladder, require_versions
@@ -126,14 +126,24 @@ def ttl_setting(
 
 @dataclass
 class _Running:
-    """A cache on its way, and the arguments that its kernels share."""
+    """A cache on its way, and the arguments that its kernels share; `lifetime_s` holds the decisions."""
 
     state: Any
     memory: Memory
     terms: Terms
     requests: Requests
     versions: IntArray
+    lifetime_s: FloatArray
     hit: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        """Make `lifetime_s` what the kernels read; all that they only read must be read-only, see `fixed`."""
+        self.requests = Requests(*(fixed(column) for column in self.requests._replace(lifetime_s=self.lifetime_s)))
+        self.versions = fixed(self.versions)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()  # a copy of an array neither shares memory nor is read-only
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -157,27 +167,14 @@ def _start(setting: Setting, seed: int, position: int = 0) -> _Running:
     )
     fetches = empty_fetches(known, endpoints if setting.every_miss else 0)
     memory = Memory(history, fetches, np.array([0.0, objects * stride]))
-    times_at = len(miss_features(trace.column_names, every_miss=False))
-    terms = Terms(setting.ladder_s, int(setting.every_miss), stride, times_at)
-    versions = np.zeros(0, np.int64) if trace.version is None else fixed(trace.version)
-    return _Running(state, memory, terms, _requests(setting), versions, np.zeros(len(trace), np.bool_))
-
-
-def _requests(setting: Setting) -> Requests:
-    trace = setting.trace
-    columns = (
-        trace.key,
-        trace.key,
-        setting.capacity.charges(trace),
-        trace.timestamp_s,
-        trace.size_bytes,
-        trace.load_time_ms,
-        trace.endpoint,
-        trace.columns,
-    )
-    key, name, charge, time_s, *others = (fixed(column) for column in columns)
-    decided = np.full(len(trace), setting.ladder_s[-1])  # of what is not decided; the decisions are written over it
-    return Requests(key, name, charge, time_s, decided, *others)
+    history_at = len(setting.features) - HISTORY_WIDTH - len(trace.column_names)
+    terms = Terms(setting.ladder_s, int(setting.every_miss), stride, history_at)
+    versions = np.zeros(0, np.int64) if trace.version is None else trace.version
+    lifetime_s = np.full(len(trace), setting.ladder_s[-1])  # of what is not decided; the decisions are written over it
+    charge = setting.capacity.charges(trace)
+    facts = (trace.size_bytes, trace.load_time_ms, trace.endpoint, trace.columns)
+    requests = Requests(trace.key, trace.key, charge, trace.timestamp_s, lifetime_s, *facts)
+    return _Running(state, memory, terms, requests, versions, lifetime_s, np.zeros(len(trace), np.bool_))
 
 
 @dataclass(frozen=True)
@@ -206,8 +203,8 @@ def _log(size: int, n_features: int, share: float, forced: int, seed: int) -> Lo
 def _run(setting: Setting, decider: Decider, seed: int, log: Log, oracle: Oracle) -> Decided:
     running = _start(setting, seed)
     kernels = miss_kernels(setting.eviction)
-    kernels.run(*running.arguments, decider, workspace(decider), oracle, running.hit, log)
-    return Decided(running.hit, running.requests.lifetime_s)
+    kernels.run(*running.arguments, running.lifetime_s, decider, workspace(decider), oracle, running.hit, log)
+    return Decided(running.hit, running.lifetime_s)
 
 
 @dataclass(frozen=True)
@@ -248,7 +245,8 @@ class Future:
             self.oracle = blind_oracle(len(span))
             self.lives = life_rewards(span, setting.values, kept_requests, setting.ladder_s, setting.staleness_weight)
         else:
-            self.oracle = build_oracle(span, capacity, setting.values, kept_requests)
+            # What is admitted and what leaves for it take about the same space, so that whole values compare.
+            self.oracle = build_oracle(span, capacity, setting.values, kept_requests)._replace(worth=setting.values)
 
     def contexts(self, decider: Decider, share: float, most: int, seed: int) -> Contexts:
         """Replay the span with the network in charge and note a random sample of the decisions that it meets.
@@ -312,7 +310,7 @@ class Steps:
     def step(self, action: int) -> float:
         """Take an action, and return its reward; `advance` goes on from there."""
         running, kernels, i = self._running, miss_kernels(self.setting.eviction), self._at
-        running.requests.lifetime_s[i] = self.setting.ladder_s[action]
+        running.lifetime_s[i] = self.setting.ladder_s[action]
         admitted = kernels.settle(running.state, running.memory, running.terms, running.requests, i)
         if self.setting.decision == "ttl":
             return float(self.future.lives[i, action])

@@ -35,10 +35,7 @@ TIME_FEATURES = (
     Feature("endpoint_change_share", "1", _CHANGES.format("share of changes:"), IDENTITY, high=1.0),
     Feature("endpoint_change_interval_s", "s", _CHANGES.format("since_fetch_s by changes, both"), LOG2_1P),
     Feature("endpoint_since_change_s", "s", "since the endpoint's latest fetch that found a change", LOG2_1P, -1.0),
-    *(
-        Feature(f"to_full_{p:g}_s", "s", f"to the next multiple of {p:g} s of UTC", LOG2_1P, high=p)
-        for p in PERIODS_S
-    ),
+    *(Feature(f"to_full_{p:g}_s", "s", f"to the next multiple of {p:g} s of UTC", LOG2_1P, high=p) for p in PERIODS_S),
 )
 
 

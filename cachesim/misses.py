@@ -3,9 +3,9 @@
 With the times to live 0 and for ever the decision is whether to admit. The kernels are those of the policy itself, so
 that a cache in which every miss gets the same time to live is `replay.replay` with that time to live.
 
-    i = advance(...)                 # serves requests up to a miss to be decided, whose features it writes to a row
-    requests.lifetime_s[i] = ...     # the decision
-    settle(...)                      # stores what was fetched, or not
+    i = advance(...)          # serves requests up to a miss to be decided, whose features it writes to a row
+    lifetime_s[i] = ...       # the decision
+    settle(...)               # stores what was fetched, or not
 """
 
 from functools import cache
@@ -15,10 +15,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import kernel, outlined_kernel
 from cachesim.decider import decide
 from cachesim.draws import RandomState, uniform
-from cachesim.features import FEATURES, HIT_STEP, LOG2_1P, MOMENT_FEATURES, Feature, Float32Array, copy_row, feature_table
+from cachesim.features import (
+    FEATURES,
+    HIT_STEP,
+    LOG2_1P,
+    MOMENT_FEATURES,
+    Feature,
+    Float32Array,
+    copy_row,
+    feature_table,
+)
 from cachesim.fetches import TIME_FEATURES, Fetches, forget_fetches, note_fetch
 from cachesim.history import NOBODY, History, note, write_row
 from cachesim.policies.ledger import EVICTION_AGE_SUM, EVICTIONS, LIMIT, Ledger, is_full
@@ -30,17 +39,12 @@ from schemas.trace import FloatArray, IntArray
 EVICTION_STEP = 1 / 256  # weight of the newest eviction in the moving mean of their ages
 HIT_RATIO, EVICTION_AGE = range(2)  # of Memory.moment, and the first features
 _AGE = f"moving average over evictions of the requests since the object's last one, the newest weighs {EVICTION_STEP}"
-MISS_FEATURES = (
-    FEATURES[2],  # cache_hit_ratio
-    Feature("eviction_age", "requests", _AGE, LOG2_1P),
-    *FEATURES[MOMENT_FEATURES:],
-)
+MOMENT = (FEATURES[2], Feature("eviction_age", "requests", _AGE, LOG2_1P))  # the first one is cache_hit_ratio
 
 
 def miss_features(column_names: tuple[str, ...], every_miss: bool) -> tuple[Feature, ...]:
     """Return the features of a decision, in the order the network sees them."""
-    columns = feature_table(column_names)[len(FEATURES) :]
-    return (*MISS_FEATURES, *columns, *(TIME_FEATURES if every_miss else ()))
+    return (*MOMENT, *(TIME_FEATURES if every_miss else ()), *feature_table(column_names)[MOMENT_FEATURES:])
 
 
 class Memory(NamedTuple):
@@ -64,13 +68,13 @@ class Terms(NamedTuple):
         ladder_s: float64 (actions,), times to live in seconds, 0 = not stored.
         every_miss: 1 = every miss of an object that may enter is decided, 0 = those that need an eviction.
         stride: how many requests of all keys one of these stands for, >= 1.
-        times_at: where in a row of features the `TIME_FEATURES` begin, or its length.
+        history_at: where in a row of features the history row begins.
     """
 
     ladder_s: FloatArray
     every_miss: int
     stride: float
-    times_at: int
+    history_at: int
 
 
 class Log(NamedTuple):
@@ -118,7 +122,7 @@ def _bound(function: Any, policy: str, names: dict[str, Any]) -> Any:
     loop = FunctionType(function.__code__, names, function.__name__)
     loop.__qualname__ = f"{policy}.{function.__name__}"  # names the file in the cache
     loop.__doc__ = function.__doc__
-    return kernel(loop)
+    return outlined_kernel(loop)
 
 
 def _advance(
@@ -140,7 +144,7 @@ def _advance(
         meet(memory, terms, requests, versions, i, hit[i], row)
         if not hit[i]:
             if to_be_decided(state.ledger, terms, requests, i):
-                describe(memory, requests, i, row)
+                describe(memory, terms, requests, i, row)
                 return i
             settle(state, memory, terms, requests, i)  # type: ignore[name-defined]  # noqa: F821
         i += 1
@@ -170,20 +174,24 @@ def _run(
     terms: Terms,
     requests: Requests,
     versions: IntArray,
+    lifetime_s: FloatArray,
     decider: Any,
     work: Any,
     oracle: Any,
     hit: NDArray[np.bool_],
     log: Log,
 ) -> None:
-    """Serve all requests with the network in charge; mark hits and note a sample of the decisions."""
+    """Serve all requests with the network in charge; mark hits and note a sample of the decisions.
+
+    `lifetime_s` is the memory of `requests.lifetime_s`, to write to.
+    """
     i = advance(state, memory, terms, requests, versions, 0, work.row, hit)  # type: ignore[name-defined]  # noqa: F821
     while i < requests.key.size:
         action = decide(decider, work)
         noted = log.size[0] < log.at.size and uniform(log.random, 0) < log.share
         if noted and log.forced >= 0:
             action = log.forced
-        requests.lifetime_s[i] = terms.ladder_s[action]
+        lifetime_s[i] = terms.ladder_s[action]
         admitted = settle(state, memory, terms, requests, i)  # type: ignore[name-defined]  # noqa: F821
         if noted:
             copy_row(work.row, log.rows[log.size[0]])
@@ -204,7 +212,7 @@ def meet(memory, terms, requests, versions, i, hit, row):  # type: ignore[no-unt
         if hit:
             fetches.requested_s[key] = requests.time_s[i]
         else:
-            note_fetch(fetches, key, endpoint, requests.time_s[i], versions[i], row[terms.times_at :])
+            note_fetch(fetches, key, endpoint, requests.time_s[i], versions[i], row[memory.moment.size :])
     if hit:
         memory.moment[HIT_RATIO] += HIT_STEP * (1 - memory.moment[HIT_RATIO])
 
@@ -217,12 +225,12 @@ def to_be_decided(ledger, terms, requests, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def describe(memory, requests, i, row):  # type: ignore[no-untyped-def]
+def describe(memory, terms, requests, i, row):  # type: ignore[no-untyped-def]
     """Write the features that do not depend on versions."""
     key, endpoint, columns = requests.key[i], requests.endpoint[i], requests.columns[i]
     copy_row(memory.moment, row)
     size_bytes, load_time_ms = requests.size_bytes[i], requests.load_time_ms[i]
-    write_row(memory.history, key, endpoint, size_bytes, load_time_ms, columns, row[memory.moment.size :])
+    write_row(memory.history, key, endpoint, size_bytes, load_time_ms, columns, row[terms.history_at :])
 
 
 @kernel
@@ -232,4 +240,3 @@ def admission_reward(ledger: Ledger, oracle: Any, i: int, admitted: bool) -> flo
     for j in range(ledger.left_size[0]):
         reward -= worth_of_keeping(oracle, i, ledger.last_request[ledger.left[j]])
     return reward
-

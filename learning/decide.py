@@ -1,7 +1,8 @@
 """Training of the decisions on misses, `admission` and `ttl`: from a setting to a network.
 
 A contextual bandit, as eviction is: the discount is 0, and each decision is judged alone. The training span is replayed
-with the network in charge a few times; between the replays it learns from the decisions that the last one met.
+with the network in charge a few times; after each replay the network is fitted to the decisions that it met, and the
+algorithm goes on to learn from those that it takes itself.
 """
 
 import sys
@@ -20,11 +21,12 @@ from torch import nn
 
 from cachesim.decided import Contexts, Future, Setting, fit_decisions, seen_by
 from cachesim.decider import Decider, always
-from cachesim.features import Normaliser, raw_normaliser
+from cachesim.features import Float32Array, Normaliser, raw_normaliser
 from envs.contexts import ContextVecEnv
 from learning.algorithms import PARALLEL_CACHES, hyperparameters, latest_loss
 from learning.decider import HIDDEN, DecisionNet, layers_of
 from learning.train import OnMetric, OnProgress, require_device
+from learning.warm_start import warm_start
 from schemas.config import TrainConfig
 from schemas.errors import GateError
 
@@ -112,14 +114,23 @@ class _Source:
         """Replay the span with a network in charge; return the decisions that it met."""
         share = ADMITTED_SHARE if self._setting.decision == "admission" else 1.0
         share = min(share, MOST_CONTEXTS / self._setting.training)
-        self.contexts = self._future.contexts(decider, share, MOST_CONTEXTS, int(self._rng.integers(2**31)))
+        self.contexts = self._future.contexts(decider, share, MOST_CONTEXTS, self.seed())
         if len(self.contexts.rows) == 0:
             raise GateError(NO_CHOICE)
         return self.contexts
 
-    def seen(self) -> tuple[Any, Any]:
-        """Return the features as the network sees them, and the rewards in units of their first deviation."""
-        return seen_by(self.normaliser, self.contexts.rows), self.contexts.rewards / self._scale
+    def seed(self) -> int:
+        """Draw a seed."""
+        return int(self._rng.integers(2**31))
+
+    def seen(self) -> tuple[Float32Array, Float32Array]:
+        """Return the features as the network sees them, and what each action brings less than the best one does.
+
+        That is what the action brings, but for what all have in common, which only adds noise. In units of the first
+        deviation of the rewards.
+        """
+        regret = self.contexts.rewards - self.contexts.rewards.max(axis=1, keepdims=True)
+        return seen_by(self.normaliser, self.contexts.rows), regret / self._scale
 
 
 def _build(config: TrainConfig, env: ContextVecEnv, device: str) -> BaseAlgorithm:
@@ -154,6 +165,15 @@ class _Follow(BaseCallback):
         """Return the network of the averaged weights."""
         return _net(self._mean)
 
+    def _on_training_start(self) -> None:
+        self._learn_from_replay()
+
+    def _learn_from_replay(self) -> None:
+        """Fit the network to the decisions of the latest replay, from which the algorithm then draws its own."""
+        rows, rewards = self._source.seen()
+        self._env.load(rows, rewards)
+        warm_start(layers_of(self.model.policy), rows, rewards, isinstance(self.model, DQN), self._source.seed())
+
     def _on_step(self) -> bool:
         self._rewards.append(float(self.locals["rewards"].mean()))
         return True
@@ -168,7 +188,7 @@ class _Follow(BaseCallback):
         if self._next_replay <= done < self._timesteps:
             self._next_replay += self._timesteps // RESYNCS
             contexts = self._source.replay(_net(self._weights()).compiled(self._source.normaliser))
-            self._env.load(*self._source.seen())
+            self._learn_from_replay()
             self._on_metric("training_hit_ratio", contexts.hit_ratio, done)
 
     def _on_training_end(self) -> None:
