@@ -1,127 +1,30 @@
 """Decisions on misses, on recorded requests: whole replays with a network in charge, samples to learn from, and steps.
 
-A `Setting` says which decision: `admission_setting` (admit or not, where that needs an eviction) or `ttl_setting` (for
-how long, at each miss).
+A `cachesim.setting.Setting` says which decision is taken.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.capacity import Capacity
+from cachesim.compiled import kernel
 from cachesim.decider import Decider, workspace
 from cachesim.draws import random_states
-from cachesim.compiled import kernel
-from cachesim.features import HISTORY_WIDTH, Feature, Float32Array, Normaliser, fit_to, transform
+from cachesim.features import HISTORY_WIDTH, Float32Array, Normaliser, fit_to, transform
 from cachesim.fetches import MISSING_S, empty_fetches
 from cachesim.history import empty_history, missing_values
-from cachesim.lifetimes import DEFAULT_LADDER_S, life_rewards, require_ladder, require_versions
-from cachesim.misses import Log, Memory, Terms, admission_reward, miss_features, miss_kernels
+from cachesim.lifetimes import life_rewards
+from cachesim.misses import Log, Memory, Terms, admission_reward, miss_kernels
 from cachesim.policies.ledger import NOW
-from cachesim.replay import begin, lifetime_s, replay, require_causal
+from cachesim.replay import begin, replay
 from cachesim.requests import Requests, fixed
 from cachesim.rollout import Oracle, blind_oracle, build_oracle
-from cachesim.sampled import HISTORY_MULTIPLE, remembered_keys
-from schemas.errors import ConfigError
+from cachesim.sampled import remembered_keys
+from cachesim.setting import Setting
 from schemas.trace import FloatArray, IntArray, Trace
-
-Decision = Literal["admission", "ttl"]
-RENEWING = "sliding-ttl"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A cache whose misses are decided, and the requests that it serves.
-
-    Attributes:
-        decision: what is decided.
-        trace: n requests.
-        training: the first so many requests give the means that stand in for missing values, in [1, n].
-        capacity: of the cache.
-        eviction: the policy that makes room, one that does not know the future.
-        ladder_s: float64 (actions,), times to live in seconds, 0 = not stored.
-        values: float64 (n,), what a hit on each request is worth.
-        staleness_weight: >= 0, see `cachesim.lifetimes`.
-        history_multiple: keys remembered, in capacities of objects, residents not counted.
-        key_sample: the share of the keys that the trace holds, in (0, 1].
-    """
-
-    decision: Decision
-    trace: Trace
-    training: int
-    capacity: Capacity
-    eviction: str
-    ladder_s: FloatArray
-    values: FloatArray
-    staleness_weight: float = 1.0
-    history_multiple: int = HISTORY_MULTIPLE
-    key_sample: float = 1.0
-
-    @property
-    def every_miss(self) -> bool:
-        """Whether each miss of an object that may enter is decided, or only those that need an eviction."""
-        return self.decision == "ttl"
-
-    @property
-    def span(self) -> Trace:
-        """The training span."""
-        return self.trace[: self.training]
-
-    @property
-    def features(self) -> tuple[Feature, ...]:
-        """The inputs of the network, in order."""
-        return miss_features(self.trace.column_names, self.every_miss)
-
-    def until(self, stop: int) -> "Setting":
-        """Return the setting with the first `stop` requests alone, `stop` at least `training`... or less."""
-        return self._with(self.trace[:stop], self.values[:stop], min(self.training, stop))
-
-    def _with(self, trace: Trace, values: FloatArray, training: int) -> "Setting":
-        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Setting(**parts | {"trace": trace, "values": values, "training": training})
-
-
-def admission_setting(
-    trace: Trace, training: int, capacity: Capacity, values: FloatArray, eviction: str = "lru", **options: Any
-) -> Setting:
-    """Return the decision whether to admit: action 0 = no, 1 = yes, and `eviction` makes room.
-
-    Raises:
-        ConfigError: there is no such policy, or it knows the future.
-    """
-    require_causal(eviction)
-    ladder_s = np.array([0.0, float(lifetime_s(eviction, None))])
-    return Setting("admission", trace, training, capacity, eviction, ladder_s, values, **options)
-
-
-def ttl_setting(
-    trace: Trace,
-    training: int,
-    capacity: Capacity,
-    values: FloatArray,
-    eviction: str = "lru",
-    ladder_s: Sequence[float] = DEFAULT_LADDER_S,
-    staleness_weight: float = 1.0,
-    **options: Any,
-) -> Setting:
-    """Return the decision how long to serve what was fetched: action a = `ladder_s[a]` seconds.
-
-    Raises:
-        ConfigError: there is no such policy, it knows the future or renews lives at hits, the times to live do not
-            rise from 0 or more, or the staleness weight is below 0.
-        TraceError: the requests have no versions.
-    """
-    require_causal(eviction)
-    if eviction == RENEWING:
-        raise ConfigError(f"decision ttl cannot be taken with policy {RENEWING}, whose hits renew lives; take ttl")
-    if not 0 <= staleness_weight < np.inf:
-        raise ConfigError(f"staleness_weight must be a number >= 0, got {staleness_weight}")
-    require_versions(trace)
-    ladder = require_ladder(ladder_s)
-    return Setting("ttl", trace, training, capacity, eviction, ladder, values, staleness_weight, **options)
 
 
 @dataclass
@@ -222,6 +125,11 @@ class Contexts:
     hit_ratio: float
 
 
+def kept_requests(span: Trace, capacity: Capacity) -> float:
+    """Return for how many requests to others LRU keeps an object of a span; NaN = for ever."""
+    return replay(span, "lru", capacity).whole.mean_eviction_age_requests
+
+
 @dataclass
 class Future:
     """What the recorded span knows of its own future; nothing behind the span is looked at.
@@ -240,13 +148,13 @@ class Future:
     def __post_init__(self) -> None:
         setting = self.setting
         span, capacity = setting.trace, setting.capacity
-        kept_requests = replay(span, "lru", capacity).whole.mean_eviction_age_requests
+        kept = kept_requests(span, capacity)
         if setting.decision == "ttl":
             self.oracle = blind_oracle(len(span))
-            self.lives = life_rewards(span, setting.values, kept_requests, setting.ladder_s, setting.staleness_weight)
+            self.lives = life_rewards(span, setting.values, kept, setting.ladder_s, setting.staleness_weight)
         else:
             # What is admitted and what leaves for it take about the same space, so that whole values compare.
-            self.oracle = build_oracle(span, capacity, setting.values, kept_requests)._replace(worth=setting.values)
+            self.oracle = build_oracle(span, capacity, setting.values, kept)._replace(worth=setting.values)
 
     def contexts(self, decider: Decider, share: float, most: int, seed: int) -> Contexts:
         """Replay the span with the network in charge and note a random sample of the decisions that it meets.

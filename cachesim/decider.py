@@ -6,6 +6,7 @@ import numpy as np
 
 from cachesim.compiled import allocating_kernel, kernel, vector_kernel
 from cachesim.features import Float32Array, Normaliser, transform
+from schemas.trace import FloatArray
 
 
 class Decider(NamedTuple):
@@ -30,7 +31,7 @@ class Work(NamedTuple):
     scores: Float32Array  # (actions,)
 
 
-def build_decider(normaliser: Normaliser, *weights: Float32Array) -> Decider:
+def build_decider(normaliser: Normaliser, *weights: Float32Array | FloatArray) -> Decider:
     """Return a copy of the network; the weights in the order of `Decider`."""
     return Decider(normaliser, *(np.array(array, np.float32, order="C") for array in weights))
 

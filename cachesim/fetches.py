@@ -67,9 +67,12 @@ class Fetches(NamedTuple):
 
 def empty_fetches(n_keys: int, n_endpoints: int) -> Fetches:
     """Return what is remembered before the first fetch."""
-    times = (np.full(n_keys, UNKNOWN) for _ in range(4))
+    requested_s, fetched_s, first_s, since_s = (np.full(n_keys, UNKNOWN) for _ in range(4))
     return Fetches(
-        *times,
+        requested_s,
+        fetched_s,
+        first_s,
+        since_s,
         version=np.zeros(n_keys, np.int64),
         changes=np.zeros(n_keys, np.int64),
         endpoint_share=np.full(n_endpoints, 0.5),

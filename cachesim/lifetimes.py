@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import allocating_kernel, kernel
+from cachesim.compiled import kernel
 from schemas.errors import ConfigError, TraceError
 from schemas.trace import FloatArray, IntArray, Trace
 
@@ -219,7 +219,8 @@ def life_rewards(
 def best_fixed(span: Trace, visits: Visits, ladder_s: FloatArray, staleness_weight: float) -> IntArray:
     """Return the index of the fixed time to live that gains most at each endpoint, int64 (endpoints,)."""
     gains = [_by_endpoint(span, visits, lives_of(visits, t), staleness_weight)[0] for t in ladder_s]
-    return np.argmax(np.stack(gains), axis=0).astype(np.int64)
+    best: IntArray = np.argmax(np.stack(gains), axis=0).astype(np.int64)
+    return best
 
 
 def lifetimes_within(
@@ -256,8 +257,9 @@ def _by_endpoint(span: Trace, visits: Visits, lives: Lives, staleness_weight: fl
     """Return the gain of a fixed time to live at each endpoint, and the value of its stale hits."""
     first = np.flatnonzero(np.append(True, visits.last[:-1] != visits.last[1:])[: len(span)])
     endpoint, n = span.endpoint[visits.order[first]], len(span.endpoint_names)
-    gain, stale = (
-        np.bincount(endpoint, totals(visits, lives.following, amount)[first], n)
-        for amount in (lives.gain(staleness_weight), lives.stale)
-    )
-    return gain, stale
+
+    def summed(amount: FloatArray) -> FloatArray:
+        sums: FloatArray = np.bincount(endpoint, totals(visits, lives.following, amount)[first], n).astype(np.float64)
+        return sums
+
+    return summed(lives.gain(staleness_weight)), summed(lives.stale)

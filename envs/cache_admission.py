@@ -1,8 +1,8 @@
 """The Gymnasium environment `ers/CacheAdmission-v0`."""
 
 from cachesim.capacity import Capacity
-from cachesim.decided import admission_setting
 from cachesim.objective import request_values
+from cachesim.setting import admission_setting
 from cachesim.synthetic import energy_trace
 from envs.misses import DEFAULT_REQUESTS, MissEnv
 from schemas.trace import Trace

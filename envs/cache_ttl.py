@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from cachesim.capacity import Capacity
-from cachesim.decided import ttl_setting
 from cachesim.lifetimes import DEFAULT_LADDER_S
 from cachesim.objective import request_values
+from cachesim.setting import ttl_setting
 from cachesim.synthetic import energy_trace
 from envs.misses import DEFAULT_REQUESTS, MissEnv
 from schemas.trace import Trace

@@ -5,8 +5,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from cachesim.decided import Setting, Steps
+from cachesim.decided import Steps
 from cachesim.features import Float32Array
+from cachesim.setting import Setting
 from schemas.errors import ConfigError, GateError
 
 DEFAULT_REQUESTS = 20_000

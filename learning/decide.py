@@ -7,6 +7,7 @@ algorithm goes on to learn from those that it takes itself.
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,10 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import LinearSchedule
 from torch import nn
 
-from cachesim.decided import Contexts, Future, Setting, fit_decisions, seen_by
+from cachesim.decided import Contexts, Future, fit_decisions, seen_by
 from cachesim.decider import Decider, always
 from cachesim.features import Float32Array, Normaliser, raw_normaliser
+from cachesim.setting import Setting
 from envs.contexts import ContextVecEnv
 from learning.algorithms import PARALLEL_CACHES, hyperparameters, latest_loss
 from learning.decider import HIDDEN, DecisionNet, layers_of
@@ -38,7 +40,7 @@ ADMITTED_SHARE = 0.1  # of the admissions, which are admitted for the sake of le
 LAST_RATE_SHARE = 0.05  # of the first learning rate
 NO_CHOICE = "the training span has no decision to learn from: every request hits, or nothing fits into the cache"
 
-_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO, "a2c": A2C}
+_ALGORITHMS: dict[str, Callable[..., BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO, "a2c": A2C}
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class _Source:
 
     def __init__(self, setting: Setting, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
-        self._future = Future(setting.until(setting.training))
+        self._future = Future(setting.of_training)
         self._setting = setting
         last = setting.ladder_s.size - 1
         n_features = len(setting.features)

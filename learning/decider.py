@@ -1,6 +1,9 @@
 """The network of a decision on misses, and its way out of Stable-Baselines3."""
 
+from typing import cast
+
 import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from torch import nn
 
@@ -44,5 +47,6 @@ def layers_of(policy: nn.Module) -> list[nn.Linear]:
     if isinstance(policy, DQNPolicy):
         parts: list[nn.Module] = [policy.q_net.q_net]
     else:
-        parts = [policy.mlp_extractor.policy_net, policy.action_net]  # type: ignore[list-item]
+        actor_critic = cast(ActorCriticPolicy, policy)
+        parts = [actor_critic.mlp_extractor.policy_net, actor_critic.action_net]
     return [layer for part in parts for layer in part.modules() if isinstance(layer, nn.Linear)]

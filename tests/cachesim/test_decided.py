@@ -6,22 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachesim.capacity import Capacity
-from cachesim.decided import (
-    Future,
-    Setting,
-    Steps,
-    admission_setting,
-    fit_decisions,
-    replay_decided,
-    seen_by,
-    ttl_setting,
-)
+from cachesim.decided import Future, Steps, fit_decisions, replay_decided, seen_by
 from cachesim.decider import Decider, always, build_decider, scores_of
 from cachesim.features import raw_normaliser
 from cachesim.lifetimes import best_fixed, visits_of
 from cachesim.metrics import stale_hits
 from cachesim.policies.ledger import LIMIT, USED
 from cachesim.replay import replay
+from cachesim.setting import Setting, admission_setting, ttl_setting
 from cachesim.synthetic import energy_trace
 from schemas.errors import ConfigError, GateError, TraceError
 from schemas.trace import Trace
@@ -68,7 +60,7 @@ def test_admitting_everything_is_the_policy_itself(trace: Trace, eviction: str, 
     assert ours.any()
 
 
-@pytest.mark.parametrize("eviction", ("lru", "ttl"))
+@pytest.mark.parametrize("eviction", ["lru", "ttl"])
 @pytest.mark.parametrize("rung", range(len(LADDER_S)))
 def test_one_time_to_live_for_all_is_a_replay_with_it(trace: Trace, eviction: str, rung: int) -> None:
     setting = ttl(trace, eviction)
