@@ -20,7 +20,7 @@ from schemas.trace import Trace
 from tests.models.misses import DecidedLru, worth
 
 LADDER_S = (0.0, 60.0, 3_600.0, float("inf"))
-POLICIES = ("lru", "s3-fifo", "gdsf")
+POLICIES = ("lru", "s3-fifo")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_admitting_everything_is_the_policy_itself(trace: Trace, eviction: str, 
     assert ours.any()
 
 
-@pytest.mark.parametrize("eviction", ["lru", "ttl"])
+@pytest.mark.parametrize("eviction", POLICIES)
 @pytest.mark.parametrize("rung", range(len(LADDER_S)))
 def test_one_time_to_live_for_all_is_a_replay_with_it(trace: Trace, eviction: str, rung: int) -> None:
     setting = ttl(trace, eviction)
