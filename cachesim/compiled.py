@@ -30,6 +30,8 @@ setattr(config, "CACHE_DIR", str(_CACHE))  # noqa: B010 (untyped module)
 # thirds of a replay's time (docs/decisions/0001). A kernel that does allocate then fails to compile. Kernels are put
 # into each other inline: a call that hands over a state copies every pointer and length in it.
 kernel = njit(cache=True, _nrt=False, forceinline=True)  # type: ignore[call-overload]
+# A kernel that is called rather than put into others: for loops around whole policies, which take long to compile.
+outlined_kernel = njit(cache=True, _nrt=False)  # type: ignore[call-overload]
 allocating_kernel = njit(cache=True)
 # A kernel that only kernels call needs no wrapper for Python. The wrapper unpacks each array of a state, and compiling
 # that takes many times as long as a small kernel itself.

@@ -7,6 +7,7 @@ Time is counted in requests. What depends on the stream of requests alone is one
 `cachesim.history`; what depends on the moment of the decision is added by `observe`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -152,15 +153,19 @@ def fit_normaliser(raw: Float32Array, column_names: tuple[str, ...], capacity_ob
         capacity_objects: cache capacity in objects; a missing gap counts as 64 capacities.
     """
     table = feature_table(column_names)
-    width = len(table)
+    return fit_to(raw, table, np.full(len(table), 64 * capacity_objects))
+
+
+def fit_to(raw: Float32Array, table: Sequence[Feature], missing: FloatArray) -> Normaliser:
+    """Fit mean and deviation to raw rows (rows, f) of any features; `missing` (f,) stands in for missing values."""
     kinds = np.array([feature.transform for feature in table], np.int64)
-    missing = np.full(width, np.log2(1 + 64 * capacity_objects), np.float32)
+    missing_value = np.log2(1 + missing).astype(np.float32)
     values = np.array(raw, np.float32)
-    _unscaled_rows(values, kinds, missing)
+    _unscaled_rows(values, kinds, missing_value)
     deviation = values.std(axis=0, dtype=np.float64)
     deviation[deviation < 1e-6] = 1.0
     mean = values.mean(axis=0, dtype=np.float64)
-    return Normaliser(kinds, missing, mean.astype(np.float32), deviation.astype(np.float32))
+    return Normaliser(kinds, missing_value, mean.astype(np.float32), deviation.astype(np.float32))
 
 
 @kernel

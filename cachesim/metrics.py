@@ -27,6 +27,7 @@ class Score:
         mean_latency_ms, p95_latency_ms: of what is served, over the same requests: a miss takes its load time.
         stale_ratio: hits whose copy is of another content version than the request's / hits; None without versions.
         value_ratio: value of the hits / value of all; None also without values.
+        stale_value_ratio: value of the stale hits / value of all; None also without values or versions.
     """
 
     requests: int
@@ -37,6 +38,17 @@ class Score:
     p95_latency_ms: float | None
     stale_ratio: float | None
     value_ratio: float | None
+    stale_value_ratio: float | None = None
+
+    def net_value_ratio(self, staleness_weight: float) -> float | None:
+        """Return the value of the hits, less the weighted value of the stale ones / value of all; None without values.
+
+        With a weight of 0 staleness does not matter, with 1 a stale hit is worth nothing, with 2 it costs as much as a
+        fresh one gains. Without versions no hit is known to be stale.
+        """
+        if self.value_ratio is None:
+            return None
+        return self.value_ratio - staleness_weight * (self.stale_value_ratio or 0.0)
 
 
 def score(
@@ -60,6 +72,7 @@ def score(
     load_time_ms = trace.load_time_ms[span].astype(np.float64)
     known = ~np.isnan(load_time_ms)
     latency_ms = np.where(hits, hit_ms, load_time_ms)[known]
+    stale = None if trace.version is None else stale_hits(trace, hit)[span]
     return Score(
         requests=int(hits.size),
         hit_ratio=_share(np.ones(hits.size), hits),
@@ -67,8 +80,9 @@ def score(
         saved_load_time_ratio=_share(load_time_ms[known], hits[known]),
         mean_latency_ms=float(latency_ms.mean()) if latency_ms.size else None,
         p95_latency_ms=float(np.percentile(latency_ms, 95)) if latency_ms.size else None,
-        stale_ratio=None if trace.version is None else _share(hits.astype(np.float64), stale_hits(trace, hit)[span]),
+        stale_ratio=None if stale is None else _share(hits.astype(np.float64), stale),
         value_ratio=None if values is None else _share(values[span], hits),
+        stale_value_ratio=None if stale is None or values is None else _share(values[span], stale),
     )
 
 

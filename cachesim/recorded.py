@@ -102,5 +102,5 @@ def _judge_entries(log, entries, oracle, now, worths):  # type: ignore[no-untype
         for j in range(worths.shape[1]):
             at = log.requested[entries[i], j]
             worths[i, j] = (
-                worth_of_keeping(oracle, at, log.position[entries[i]]) if oracle.next_request[at] <= now else 0
+                worth_of_keeping(oracle, log.position[entries[i]], at) if oracle.next_request[at] <= now else 0
             )

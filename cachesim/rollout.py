@@ -91,18 +91,18 @@ def _copy_cache(source, a, target, b):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def worth_of_keeping(oracle, now, at):  # type: ignore[no-untyped-def]
+    """Return what keeping the object that request `at` asked for is worth at request `now`."""
+    following = oracle.next_request[at]
+    return 0.0 if following == NEVER else oracle.worth[at] / (1 + (following - now) / oracle.half_distance)
+
+
+@kernel
 def _judge(caches, b, stream, oracle, candidates, worths):  # type: ignore[no-untyped-def]
     t = caches.position[b]
     for j in range(candidates.size):
         at = t if candidates[j] == INCOMING else caches.last[b, candidates[j]]
-        worths[j] = worth_of_keeping(oracle, at, t)
-
-
-@kernel
-def worth_of_keeping(oracle, at, t):  # type: ignore[no-untyped-def]
-    """Return what keeping an object is worth at request t, when its latest request is the one at position `at`."""
-    following = oracle.next_request[at]
-    return 0.0 if following == NEVER else oracle.worth[at] / (1 + (following - t) / oracle.half_distance)
+        worths[j] = worth_of_keeping(oracle, t, at)
 
 
 @kernel

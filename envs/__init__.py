@@ -3,9 +3,18 @@
 import gymnasium as gym
 
 CACHE_EVICTION = "ers/CacheEviction-v0"
+CACHE_ADMISSION = "ers/CacheAdmission-v0"
+CACHE_TTL = "ers/CacheTtl-v0"
+
+ENTRY_POINTS = {
+    CACHE_EVICTION: "envs.cache_eviction:CacheEvictionEnv",
+    CACHE_ADMISSION: "envs.cache_admission:CacheAdmissionEnv",
+    CACHE_TTL: "envs.cache_ttl:CacheTtlEnv",
+}
 
 
 def register() -> None:
     """Register the environments with Gymnasium; a second call changes nothing."""
-    if CACHE_EVICTION not in gym.registry:
-        gym.register(CACHE_EVICTION, entry_point="envs.cache_eviction:CacheEvictionEnv")
+    for name, entry_point in ENTRY_POINTS.items():
+        if name not in gym.registry:
+            gym.register(name, entry_point=entry_point)

@@ -1,20 +1,19 @@
 """The batched environment that Stable-Baselines3 trains on: 64 caches in one compiled kernel."""
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
 
 from cachesim.rollout import Decisions
+from envs.batched import BatchedVecEnv
 
 Reward = Literal["advantage", "standardised"]
 SMALLEST_DEVIATION = 0.01  # of the worths of a decision; a hit is worth about 1
 
 
-class EvictionVecEnv(VecEnv):
+class EvictionVecEnv(BatchedVecEnv):
     """Caches that wait for decisions, as one vectorised environment of `ers/CacheEviction-v0`.
 
     Observations are float32 (k, f), transformed and standardised as the exported policy does it. With reward
@@ -24,7 +23,6 @@ class EvictionVecEnv(VecEnv):
     """
 
     judged: NDArray[np.float32]  # (batch, k), what keeping the candidates of the latest decisions was worth
-    render_mode = None  # asked for by the base class
 
     def __init__(self, decisions: Decisions, reward: Reward) -> None:
         batch, candidates, n_features = decisions.rows.shape
@@ -32,14 +30,10 @@ class EvictionVecEnv(VecEnv):
         super().__init__(batch, box, gym.spaces.Discrete(candidates))
         self.decisions = decisions
         self._standardised = reward == "standardised"
-        self._actions = np.zeros(batch, np.int64)
         self.judged = np.zeros((batch, candidates), np.float32)
 
     def reset(self) -> NDArray[np.float32]:
         return self.decisions.reset().copy()
-
-    def step_async(self, actions: NDArray[np.int64]) -> None:
-        self._actions = np.asarray(actions, np.int64)
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         worths = self.decisions.worths
@@ -53,22 +47,3 @@ class EvictionVecEnv(VecEnv):
         for b in np.flatnonzero(done):  # the discount is 0: what a terminal observation holds does not matter
             infos[b] = {"terminal_observation": observations[b], "TimeLimit.truncated": True}
         return observations, rewards.astype(np.float32), done, infos
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-    def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
-        return [getattr(self, attr_name) for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
-        setattr(self, attr_name, value)
-
-    def env_method(
-        self, method_name: str, *method_args: Any, indices: int | Iterable[int] | None = None, **method_kwargs: Any
-    ) -> list[Any]:
-        return [getattr(self, method_name)(*method_args, **method_kwargs) for _ in self._get_indices(indices)]
-
-    def env_is_wrapped(
-        self, wrapper_class: type[gym.Wrapper], indices: int | Iterable[int] | None = None
-    ) -> list[bool]:
-        return [False for _ in self._get_indices(indices)]

@@ -48,12 +48,15 @@ class ScorerNet(nn.Module):
 
 
 class ExportedPolicy(nn.Module):
-    """The scorer with transform and standardisation inside: raw features float32 (n, f) -> scores float32 (n,).
+    """A network with transform and standardisation inside: raw features float32 (n, f) -> its scores, float32.
 
-    The candidate with the highest score is dropped. Plain operators only, so that old runtimes load it.
+    Those of a scorer are (n,), those of a decision on misses (n, actions).
+
+    The candidate, or the action, with the highest score is taken: a scorer's candidate is dropped. Plain operators
+    only, so that old runtimes load it.
     """
 
-    def __init__(self, net: ScorerNet, normaliser: Normaliser) -> None:
+    def __init__(self, net: nn.Module, normaliser: Normaliser) -> None:
         super().__init__()
         self.net = net
         self.is_log2_1p: torch.Tensor

@@ -139,3 +139,15 @@ def test_the_windows_of_a_series_cut_the_trace_and_add_up_to_the_whole() -> None
 def test_a_short_trace_has_as_many_windows_as_requests() -> None:
     assert list(window_marks(3, 10)) == [0, 1, 2, 3]
     assert list(window_marks(0, 10)) == [0]
+
+
+def test_the_net_value_of_hits_takes_off_the_stale_ones_by_their_weight(make_trace: Callable[..., Trace]) -> None:
+    """Object 0 hits twice: first fresh, worth 2, then stale, worth 3; object 1 is worth 5 and misses."""
+    trace = dataclasses.replace(make_trace([0, 0, 0, 1]), version=np.array([1, 1, 2, 1]))
+    judged = score(trace, np.array([False, True, True, False]), slice(1, 4), np.array([9.0, 2.0, 3.0, 5.0]))
+    assert judged.stale_value_ratio == pytest.approx(0.3)
+    assert [judged.net_value_ratio(weight) for weight in (0.0, 1.0, 2.0)] == pytest.approx([0.5, 0.2, -0.1])
+    unversioned = score(make_trace([0, 0]), np.array([False, True]), slice(None), np.ones(2))
+    assert unversioned.stale_value_ratio is None
+    assert unversioned.net_value_ratio(1.0) == 0.5
+    assert score(trace, np.zeros(4, bool), slice(None)).net_value_ratio(1.0) is None

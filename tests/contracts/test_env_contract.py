@@ -22,7 +22,15 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {  # of each environment: small
     envs.CACHE_EVICTION: {
         "objects": {"candidates": 6},
         "bytes": {"candidates": 4, "capacity": Capacity(900_000, "bytes"), "weights": {"load_time_ms": 1.0}},
-    }
+    },
+    envs.CACHE_ADMISSION: {
+        "objects": {},
+        "bytes": {"capacity": Capacity(900_000, "bytes"), "weights": {"load_time_ms": 1.0}},
+    },
+    envs.CACHE_TTL: {
+        "objects": {},
+        "bytes": {"capacity": Capacity(900_000, "bytes"), "ladder_s": (0.0, 60.0, 600.0), "staleness_weight": 2.0},
+    },
 }
 CASES = [(name, settings) for name, choices in SETTINGS.items() for settings in choices]
 every_environment = pytest.mark.parametrize(("name", "settings"), CASES)
