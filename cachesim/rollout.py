@@ -29,6 +29,11 @@ NO_DECISION = (
     "fits: there is nothing to learn; give another capacity"
 )
 
+NO_REPEAT = (
+    "no object is requested twice in the training span: nothing that is kept is ever used, so there is nothing to "
+    "learn; give more requests, or keys that name what is requested rather than the single request"
+)
+
 
 class Oracle(NamedTuple):
     """What the recorded span knows of its own future.
@@ -59,14 +64,17 @@ def build_oracle(
         training: length of the training span, whose mean charge is the unit of capacity; None = all of `span`.
 
     Raises:
-        GateError: nothing is evicted, so there is nothing to learn.
+        GateError: nothing is evicted or nothing requested twice, so there is nothing to learn.
     """
     if math.isnan(eviction_age_requests):
         raise GateError(NO_DECISION)
+    following = next_request(span.key, span.n_keys)
+    if (following == NEVER).all():
+        raise GateError(NO_REPEAT)
     charges = capacity.charges(span)
     worth = values * (charges[:training].mean() / charges)
     end = max(len(span) - int(CENSORED * eviction_age_requests), len(span) // 2)
-    return Oracle(next_request(span.key, span.n_keys), worth, HALF_DISTANCE * eviction_age_requests, end)
+    return Oracle(following, worth, HALF_DISTANCE * eviction_age_requests, end)
 
 
 def blind_oracle(requests: int) -> Oracle:

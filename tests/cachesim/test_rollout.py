@@ -87,6 +87,11 @@ def test_the_oracle_knows_the_next_request_inside_the_span_and_none_after(
     assert [None if i == NEVER else i for i in oracle.next_request] == [next_in_span(keys, t) for t in range(len(keys))]
 
 
+def test_requests_of_which_none_returns_teach_nothing(make_trace: Callable[..., Trace]) -> None:
+    with pytest.raises(GateError, match="no object is requested twice"):
+        oracle_of(make_trace(range(50)), Capacity(2, "objects"))
+
+
 def test_decisions_end_before_rewards_would_be_cut_off_but_not_before_the_middle_of_the_span(trace: Trace) -> None:
     ends = [build_oracle(trace, CAPACITIES[0], np.ones(6_000), age).end for age in (100.0, 2_000.0, 50_000.0)]
     assert ends == [6_000 - 60, 6_000 - 1_200, 3_000]

@@ -142,11 +142,21 @@ def test_too_few_requests_in_the_table(tmp_path, command_line):
     assert (mlflow_runs(home), bundles(home)) == ({}, [])
 
 
-def test_a_cache_that_holds_everything_is_a_gate_that_says_no(tmp_path, command_line):
-    home, path = tmp_path / "home", write_parquet(tmp_path / "small.parquet", 2_000)
-    done = command_line(home, "train", "--source", path, "--cache-size", 97)
+@pytest.mark.parametrize(
+    ("keys", "cache_size", "said"),
+    [
+        (None, 97, "the cache evicts nothing on the training span"),
+        ([5] * 2_000, 1, "the cache evicts nothing on the training span"),
+        (range(2_000), 50, "no object is requested twice in the training span"),
+    ],
+    ids=["the cache holds everything", "a single key", "all keys distinct"],
+)
+def test_traffic_that_teaches_nothing_is_a_gate_that_says_no(tmp_path, command_line, keys, cache_size, said):
+    columns = {} if keys is None else {"key": keys}
+    home, path = tmp_path / "home", write_parquet(tmp_path / "small.parquet", 2_000, **columns)
+    done = command_line(home, "train", "--source", path, "--cache-size", cache_size)
     assert (done.status, done.out) == (3, "")
-    assert "give another capacity" in done.err.splitlines()[-1]
+    assert done.err.splitlines()[-1].startswith(f"error: {said}")
     assert (versions(home), bundles(home)) == ({}, [])
     assert set(mlflow_runs(home).values()) == {"FAILED"}
 
