@@ -143,13 +143,25 @@ def test_too_few_requests_in_the_table(tmp_path, command_line):
 
 
 @pytest.mark.parametrize(
+    ("keys", "said"),
+    [([5] * 2_000, "at least 2 distinct keys: found 1"), (range(2_000), "some key is asked for twice: found 1.0")],
+    ids=["a single key", "all keys distinct"],
+)
+def test_keys_of_which_nothing_can_be_learned_are_refused(tmp_path, command_line, keys, said):
+    home, path = tmp_path / "home", write_parquet(tmp_path / "keys.parquet", 2_000, key=keys)
+    done = command_line(home, "train", "--source", path)
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err.splitlines()[-1]
+    assert (versions(home), bundles(home), mlflow_runs(home)) == ({}, [], {})
+
+
+@pytest.mark.parametrize(
     ("keys", "cache_size", "said"),
     [
         (None, 97, "the cache evicts nothing on the training span"),
-        ([5] * 2_000, 1, "the cache evicts nothing on the training span"),
-        (range(2_000), 50, "no object is requested twice in the training span"),
+        ([*range(1_500), *[7] * 500], 50, "no object is requested twice in the training span"),
     ],
-    ids=["the cache holds everything", "a single key", "all keys distinct"],
+    ids=["the cache holds everything", "no key returns while it trains"],
 )
 def test_traffic_that_teaches_nothing_is_a_gate_that_says_no(tmp_path, command_line, keys, cache_size, said):
     columns = {} if keys is None else {"key": keys}
