@@ -52,6 +52,24 @@ def test_memory_is_the_same_after_ten_times_the_requests_and_keys(traces_dir: Pa
         assert row["resident_objects"] == 4_418
 
 
+@pytest.mark.slow
+def test_quality_gives_a_row_a_cell_and_algorithm_that_adds_up(traces_dir: Path) -> None:
+    words = ("--seeds", 2, "--algorithms", "a2c", "--traces", "lirs_multi3", "--timesteps", 20_000)
+    rows = result("quality", traces_dir, *words)["rows"]
+    assert [(row["trace"], row["capacity_kind"], row["capacity"], row["algorithm"]) for row in rows] == [
+        ("lirs_multi3", "objects", 75, "a2c"),
+        ("lirs_multi3", "objects", 745, "a2c"),
+    ]
+    for row in rows:
+        learned = [run["learned"] for run in row["runs"]]
+        assert row["mean"] == pytest.approx(sum(learned) / 2)
+        assert row["sd"] == pytest.approx(abs(learned[0] - learned[1]) / 2**0.5)
+        assert row["lru"] <= row["guarded_against"] <= row["best_classical"] < row["bound"]
+        assert max(row["mean"], row["online"], row["guarded"]) <= row["bound"]
+        assert row["gap_closed"] == pytest.approx((row["mean"] - row["lru"]) / (row["bound"] - row["lru"]))
+        assert row["seconds"] > 0
+
+
 def test_a_missing_trace_is_one_line_and_status_2(tmp_path: Path) -> None:
     done = run("sampling", ERS_TRACES_DIR=str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
