@@ -32,7 +32,7 @@ POLICY, ONNX, METADATA, GOLDEN, README = "policy.pt", "policy.onnx", "metadata.j
 HASHED_FILES = (POLICY, ONNX, GOLDEN, README)
 FILES = (*HASHED_FILES, METADATA)
 WORK_PREFIX = ".bundle-"
-TOLERANCE = 1e-5  # largest difference of a score, absolute below 1 and relative above
+TOLERANCE = 1e-5  # largest difference of a score, see `tolerance_of`
 GOLDEN_STATES = 24
 
 
@@ -66,9 +66,9 @@ def export_bundle(
 ) -> Path:
     """Write `policy` to `folder`, which appears whole and checked, or not at all.
 
-    Both files of the network are read back and must give every reference score within `TOLERANCE`; the same decisions
-    follow, but between candidates whose scores lie closer together than twice that. An export that is there already
-    and does the same is left as it is.
+    Both files of the network are read back and must give every reference score within `tolerance_of` them; the same
+    decisions follow, but between candidates whose scores lie closer together than twice that. An export that is there
+    already and does the same is left as it is.
 
     Args:
         policy: raw features float32 [n, f] -> scores float32 [n], made of plain operators, any n.
@@ -154,7 +154,7 @@ def _golden_json(score: Score, states: FloatArray) -> str:
     inputs = np.asarray(states[chosen], np.float32)  # [g, K, f]
     scores = np.stack([score(state) for state in inputs])  # [g, K]
     golden = GoldenRows(
-        tolerance=TOLERANCE,
+        tolerance=tolerance_of(scores),
         inputs=[[[_short(x) for x in row] for row in state] for state in inputs],
         scores=[[float(str(s)) for s in state] for state in scores],
         decisions=scores.argmax(axis=1).tolist(),
@@ -331,9 +331,17 @@ def _check_golden(bundle: LoadedBundle, golden: GoldenRows) -> None:
 # --- scores ---
 
 
+def tolerance_of(scores: FloatArray) -> float:
+    """Return by how much a score may differ between runtimes: `TOLERANCE` of the largest of `scores`, or of 1.
+
+    A small score can be the difference of large parts, so that its own size does not tell how exact it can be.
+    """
+    return TOLERANCE * max(1.0, float(np.abs(scores).max()))
+
+
 def _require_close(what: str, scores: FloatArray, reference: FloatArray) -> None:
-    difference = np.abs(scores - reference) / np.maximum(1.0, np.abs(reference))
-    if not (difference <= TOLERANCE).all():  # also when one is NaN
+    difference = np.abs(scores - reference)
+    if not (difference <= tolerance_of(reference)).all():  # also when one is NaN
         state, candidate = np.unravel_index(np.argmax(np.nan_to_num(difference, nan=np.inf)), difference.shape)
         got, expected = scores[state, candidate], reference[state, candidate]
         raise BundleError(f"{what}: state {state}, candidate {candidate} scores {got:.7g} instead of {expected:.7g}")

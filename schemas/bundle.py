@@ -104,7 +104,7 @@ class GoldenRows(BundlePart):
     """`golden.json`: states that a loaded policy must answer as recorded.
 
     Attributes:
-        tolerance: largest difference of a score, absolute below 1 and relative above.
+        tolerance: largest difference of a score that another runtime may make.
         inputs: [state][candidate][feature], raw; None = NaN.
         scores: [state][candidate].
         decisions: [state], the candidate with the highest score, the first of equals.

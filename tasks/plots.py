@@ -111,6 +111,8 @@ def draw_timeline(figure: Any, algorithm: str, evaluation: dict[str, Any]) -> No
 
 def draw_curves(figure: Any, algorithm: str, curves: Curves) -> None:
     """Draw what the training reported, a panel a curve."""
+    from matplotlib.ticker import EngFormatter
+
     known = {name: points for name, points in curves.items() if points}
     last_step = max((points[-1][0] for points in known.values()), default=1)
     figure.suptitle(f"Training of {algorithm}", fontsize=11)
@@ -121,5 +123,5 @@ def draw_curves(figure: Any, algorithm: str, curves: Curves) -> None:
         axes.set_xlabel("timesteps")
         axes.set_xlim(-0.03 * last_step, 1.03 * last_step)  # the same for all, also where a curve has one point
         axes.locator_params(axis="x", nbins=4)
-        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.spines[["top", "right"]].set_visible(False)

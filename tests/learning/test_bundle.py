@@ -311,6 +311,23 @@ def test_a_network_that_differs_from_the_trained_policy_is_never_seen(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("scale", [0.01, 1.0, 40.0])
+def test_scores_may_differ_by_a_part_of_the_largest_of_them_and_no_more(tmp_path: Path, scale: float) -> None:
+    policy, states = SmallPolicy(), random_states(50)
+    for parameter in list(policy.parameters())[-2:]:
+        parameter.data *= scale
+    scores = trained_scores(policy, states)
+    allowed = 1e-5 * max(1.0, float(np.abs(scores).max()))
+    at = np.unravel_index(np.abs(scores).argmin(), scores.shape)  # a small score among large ones
+    scores[at] += 0.5 * allowed
+    folder = export_bundle(policy, states, scores, description(), tmp_path / "close")
+    golden = json.loads((folder / "golden.json").read_text())
+    assert golden["tolerance"] == pytest.approx(1e-5 * max(1.0, np.abs(golden["scores"]).max()))
+    scores[at] += 1.5 * allowed
+    with pytest.raises(BundleError, match="against the trained policy"):
+        export_bundle(policy, states, scores, description(), tmp_path / "far")
+
+
 @pytest.mark.parametrize("writer", ["write_onnx", "to_torch_script"])
 def test_a_file_that_holds_another_network_is_never_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str
