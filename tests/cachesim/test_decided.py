@@ -109,7 +109,7 @@ def test_steps_agree_with_a_plain_cache(make, keys: list[int], limit: int, seed:
     try:
         steps = Steps(setting)
     except GateError:
-        assert len(set(keys)) <= limit
+        assert len(set(keys)) <= limit or len(set(keys)) == n  # nothing leaves, or nothing returns
         return
     rewards, decided, going = [], [], steps.reset(seed=0, position=0)
     while going:
