@@ -125,7 +125,7 @@ def _environment(rounds: int) -> dict[str, Any]:
     progress(f"environment steps on {ENVIRONMENT_TRACE}")
     config = TrainConfig(cache_fraction=0.01)
     problem = build_problem(shared_trace(ENVIRONMENT_TRACE), config)
-    age = replay(problem.span, "lru", problem.capacity).whole.mean_eviction_age_requests
+    age = problem.eviction_age_requests
     oracle = build_oracle(problem.span, problem.capacity, problem.values[: problem.training], age)
     stream, n_keys = problem.training_stream, problem.trace.n_keys
     decisions = Decisions(stream, oracle, n_keys, batch=PARALLEL_CACHES, candidates=CANDIDATES, seed=0)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.capacity import Capacity
 from cachesim.compiled import kernel
 from cachesim.decider import Decider, workspace
 from cachesim.draws import random_states
@@ -19,12 +18,12 @@ from cachesim.history import empty_history, missing_values
 from cachesim.lifetimes import life_rewards
 from cachesim.misses import Log, Memory, Terms, admission_reward, miss_kernels
 from cachesim.policies.ledger import NOW
-from cachesim.replay import begin, replay
+from cachesim.replay import begin
 from cachesim.requests import Requests, fixed
-from cachesim.rollout import Oracle, blind_oracle, build_oracle
+from cachesim.rollout import Oracle, blind_oracle, build_oracle, kept_requests
 from cachesim.sampled import remembered_keys
 from cachesim.setting import Setting
-from schemas.trace import FloatArray, IntArray, Trace
+from schemas.trace import FloatArray, IntArray
 
 
 @dataclass
@@ -123,11 +122,6 @@ class Contexts:
     rows: Float32Array
     rewards: Float32Array
     hit_ratio: float
-
-
-def kept_requests(span: Trace, capacity: Capacity) -> float:
-    """Return for how many requests to others LRU keeps an object of a span; NaN = for ever."""
-    return replay(span, "lru", capacity).whole.mean_eviction_age_requests
 
 
 @dataclass

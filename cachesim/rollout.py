@@ -17,6 +17,7 @@ from cachesim.compiled import allocating_kernel, kernel
 from cachesim.draws import random_states
 from cachesim.features import MOMENT_FEATURES, Float32Array, raw_normaliser
 from cachesim.oracle import NEVER, next_request
+from cachesim.replay import replay
 from cachesim.sampled import INCOMING, Stream, advance, create_caches, observe_candidates, replay_until, resolve, sample
 from cachesim.scorer import Scorer, build_scorer
 from schemas.errors import GateError
@@ -49,6 +50,11 @@ class Oracle(NamedTuple):
     worth: FloatArray
     half_distance: float
     end: int
+
+
+def kept_requests(span: Trace, capacity: Capacity) -> float:
+    """Return for how many requests to others LRU keeps an object of a span; NaN = for ever."""
+    return replay(span, "lru", capacity).whole.mean_eviction_age_requests
 
 
 def build_oracle(

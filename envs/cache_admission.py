@@ -1,10 +1,9 @@
 """The Gymnasium environment `ers/CacheAdmission-v0`."""
 
 from cachesim.capacity import Capacity
-from cachesim.objective import request_values
 from cachesim.setting import admission_setting
-from cachesim.synthetic import energy_trace
-from envs.misses import DEFAULT_REQUESTS, MissEnv
+from envs.defaults import problem_of
+from envs.misses import MissEnv
 from schemas.trace import Trace
 
 
@@ -62,7 +61,5 @@ class CacheAdmissionEnv(MissEnv):
         eviction: str = "lru",
         weights: dict[str, float] | None = None,
     ) -> None:
-        trace = energy_trace(DEFAULT_REQUESTS, seed=0) if trace is None else trace
-        capacity = Capacity.resolve(trace) if capacity is None else capacity
-        values = request_values(trace, len(trace), weights or {})
+        trace, capacity, values = problem_of(trace, capacity, weights)
         super().__init__(admission_setting(trace, len(trace), capacity, values, eviction))

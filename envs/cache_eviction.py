@@ -7,15 +7,11 @@ import numpy as np
 
 from cachesim.capacity import Capacity
 from cachesim.features import Float32Array, feature_table
-from cachesim.objective import request_values
-from cachesim.replay import replay
-from cachesim.rollout import Decisions, build_oracle
+from cachesim.rollout import Decisions, build_oracle, kept_requests
 from cachesim.sampled import build_stream
-from cachesim.synthetic import energy_trace
+from envs.defaults import problem_of
 from schemas.errors import ConfigError
-from schemas.trace import Trace
-
-DEFAULT_REQUESTS = 20_000
+from schemas.trace import FloatArray, Trace
 
 
 class CacheEvictionEnv(gym.Env[Float32Array, np.int64]):
@@ -77,9 +73,8 @@ class CacheEvictionEnv(gym.Env[Float32Array, np.int64]):
     ) -> None:
         if candidates < 2:
             raise ConfigError(f"candidates must be >= 2, got {candidates}")
-        trace = energy_trace(DEFAULT_REQUESTS, seed=0) if trace is None else trace
-        capacity = Capacity.resolve(trace) if capacity is None else capacity
-        self._decisions = _decisions(trace, capacity, candidates, weights or {})
+        trace, capacity, values = problem_of(trace, capacity, weights)
+        self._decisions = _decisions(trace, capacity, candidates, values)
         table = feature_table(trace.column_names)
         low = np.tile(np.array([feature.low for feature in table], np.float32), (candidates, 1))
         high = np.tile(np.array([feature.high for feature in table], np.float32), (candidates, 1))
@@ -102,11 +97,9 @@ class CacheEvictionEnv(gym.Env[Float32Array, np.int64]):
         return self._decisions.rows[0].copy(), reward, False, truncated, {}
 
 
-def _decisions(trace: Trace, capacity: Capacity, candidates: int, weights: dict[str, float]) -> Decisions:
+def _decisions(trace: Trace, capacity: Capacity, candidates: int, values: FloatArray) -> Decisions:
     stream = build_stream(trace, capacity, len(trace))
-    eviction_age_requests = replay(trace, "lru", capacity).whole.mean_eviction_age_requests
-    values = request_values(trace, len(trace), weights)
-    oracle = build_oracle(trace, capacity, values, eviction_age_requests)
+    oracle = build_oracle(trace, capacity, values, kept_requests(trace, capacity))
     decisions = Decisions(stream, oracle, trace.n_keys, batch=1, candidates=candidates, seed=0)
     decisions.start_empty()
     return decisions

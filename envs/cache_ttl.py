@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from cachesim.capacity import Capacity
 from cachesim.lifetimes import DEFAULT_LADDER_S
-from cachesim.objective import request_values
 from cachesim.setting import ttl_setting
-from cachesim.synthetic import energy_trace
-from envs.misses import DEFAULT_REQUESTS, MissEnv
+from envs.defaults import problem_of
+from envs.misses import MissEnv
 from schemas.trace import Trace
 
 
@@ -82,7 +81,5 @@ class CacheTtlEnv(MissEnv):
         staleness_weight: float = 1.0,
         weights: dict[str, float] | None = None,
     ) -> None:
-        trace = energy_trace(DEFAULT_REQUESTS, seed=0) if trace is None else trace
-        capacity = Capacity.resolve(trace) if capacity is None else capacity
-        values = request_values(trace, len(trace), weights or {})
+        trace, capacity, values = problem_of(trace, capacity, weights)
         super().__init__(ttl_setting(trace, len(trace), capacity, values, eviction, ladder_s, staleness_weight))

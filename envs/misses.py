@@ -10,7 +10,6 @@ from cachesim.features import Float32Array
 from cachesim.setting import Setting
 from schemas.errors import ConfigError, GateError
 
-DEFAULT_REQUESTS = 20_000
 NO_DECISION = "no request of the trace leaves anything to decide: there is nothing to learn; give another capacity"
 
 

@@ -28,6 +28,7 @@ from envs.contexts import ContextVecEnv
 from learning.algorithms import PARALLEL_CACHES, hyperparameters, latest_loss
 from learning.decider import HIDDEN, DecisionNet, layers_of
 from learning.follow import OnMetric, OnProgress
+from learning.threads import one_thread
 from learning.train import require_device
 from learning.warm_start import warm_start
 from schemas.config import Algorithm, TrainConfig
@@ -92,14 +93,10 @@ def train_decision(
     source = _Source(setting, config.seed)
     env = ContextVecEnv(*source.seen(), batch=PARALLEL_CACHES, seed=config.seed)
     on_metric("training_hit_ratio", source.contexts.hit_ratio, 0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the networks are small, and two threads were slower
-    try:
+    with one_thread():
         model = _build(config, env, device)
         follow = _Follow(env, source, on_metric, on_progress, config.timesteps)
         model.learn(config.timesteps, callback=follow, log_interval=sys.maxsize)
-    finally:
-        torch.set_num_threads(threads)
     seconds = time.perf_counter() - started
     return TrainedDecision(follow.net(), source.normaliser, _settings(config), model.num_timesteps, seconds)
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.decided import kept_requests, replay_decided
+from cachesim.decided import replay_decided
 from cachesim.decider import Decider
 from cachesim.lifetimes import best_fixed, visits_of
 from cachesim.metrics import Score, score
 from cachesim.replay import BASELINES, replay
+from cachesim.rollout import kept_requests
 from cachesim.setting import Setting
 from schemas.errors import GateError
 from schemas.trace import FloatArray

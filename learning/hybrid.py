@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.decided import kept_requests
 from cachesim.history import missing_values
 from cachesim.lifetimes import lifetimes_within
 from cachesim.metrics import Score, score, stale_hits
 from cachesim.replay import replay
+from cachesim.rollout import kept_requests
 from cachesim.scorer import Scorer
 from learning.problem import CacheProblem
 from schemas.trace import FloatArray

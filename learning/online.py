@@ -120,8 +120,8 @@ def rehearse(
 ) -> ScorerNet:
     """Return the policy after it has gone over the later half of the training span, in order, as it would online.
 
-    It is then what it would be had it been in use, fresh for what comes next (docs/decisions/0014). As many decisions
-    are learned from as `timesteps` says.
+    It is then what it would be had it been in use, fresh for what comes next (docs/decisions/0014). At most
+    `timesteps` decisions are learned from.
     """
     later_half = slice(problem.training // 2, problem.training)
     return go_on(problem, net, normaliser, loss, later_half, timesteps // BATCH, seed).net

@@ -8,7 +8,7 @@ from cachesim.categories import Indicator, encode
 from cachesim.features import Feature, feature_table
 from cachesim.keysample import scaled
 from cachesim.objective import Objective, fit_objective, for_columns, values_of
-from cachesim.replay import replay
+from cachesim.rollout import kept_requests
 from cachesim.sampled import Stream, build_stream
 from schemas.config import TrainConfig
 from schemas.errors import GateError, TraceError
@@ -61,7 +61,7 @@ class CacheProblem:
     @cached_property
     def eviction_age_requests(self) -> float:
         """Mean age at eviction under LRU on the training span; NaN when it evicts nothing."""
-        return replay(self.span, "lru", self.capacity).whole.mean_eviction_age_requests
+        return kept_requests(self.span, self.capacity)
 
     @property
     def features(self) -> tuple[Feature, ...]:

@@ -34,13 +34,14 @@ class TrainedPolicy:
     """A scorer that learned, and how.
 
     Attributes:
-        net: the network, weights averaged, on the CPU.
+        net: the network, on the CPU: the averaged weights that were kept, after the rehearsal.
         normaliser: the transform and standardisation in front of it.
         hyperparameters: of the algorithm.
         timesteps: decisions that were learned from.
         seconds: duration of the training, that of a killed run which it went on from included.
         kept_timesteps: decisions after which the weights were kept.
-        validation_ratio: on the validation part of the training span, hits or their value; None without one.
+        validation_ratio: on the validation part of the training span, hits or their value, of the kept weights before
+            the rehearsal; None without one.
     """
 
     net: ScorerNet

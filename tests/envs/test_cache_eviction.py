@@ -10,7 +10,8 @@ import envs
 from cachesim.capacity import Capacity
 from cachesim.features import FEATURES
 from cachesim.synthetic import energy_trace
-from envs.cache_eviction import DEFAULT_REQUESTS, CacheEvictionEnv
+from envs.cache_eviction import CacheEvictionEnv
+from envs.defaults import DEFAULT_REQUESTS
 from schemas.errors import ConfigError, GateError
 from schemas.trace import Trace
 
