@@ -9,13 +9,14 @@ INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check $(addpref
 
 # The options of `make train`: those of `python -m flows train --help`, in capitals.
 OPTIONS := SOURCE MAP MAX_QUERIES SINCE UNTIL KEY_SAMPLE ALGORITHM DECISION CACHE_SIZE CACHE_BYTES CACHE_FRACTION TIMESTEPS \
+  EVICTION TTL_LADDER_S STALENESS_WEIGHT STALENESS_BUDGET \
   TEST_FRACTION FEATURE_COLUMNS CACHE_WEIGHTS HISTORY_MULTIPLE VALIDATION_FRACTION HOLD_BACK PATIENCE BATCH_SIZE \
   LEARNING_RATE N_STEPS N_EPOCHS ENT_COEF CLIP_RANGE GRADIENT_STEPS BUFFER_SIZE EXPLORATION_FRACTION \
   EXPLORATION_FINAL_EPS SEED SEEDS DEVICE
 SETTINGS := ERS_HOME DB_URL MLFLOW_TRACKING_URI PREFECT_API_URL PYTHON JSON
 
-# Where a value is a list of columns, spaces may stand for commas.
-LISTS := CACHE_WEIGHTS FEATURE_COLUMNS
+# Where a value is a list, spaces may stand for commas.
+LISTS := CACHE_WEIGHTS FEATURE_COLUMNS TTL_LADDER_S
 comma := ,
 space := $(subst ,, )
 listed = $(if $(filter $1,$(LISTS)),$(subst $(space),$(comma),$(value $1)),$(value $1))

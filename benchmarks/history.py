@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.command import main, markdown, progress
 from benchmarks.traces import shared_trace
 from benchmarks.training import trained
-from learning.evaluate import replay_scorer
+from learning.evaluate import replay_policy
 from learning.problem import build_problem
 from schemas.config import TrainConfig
 
@@ -42,7 +42,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                     algorithm=options.algorithm, seed=options.seed, cache_fraction=fraction, history_multiple=multiple
                 )
                 problem = build_problem(trace, config)
-                hit = replay_scorer(problem, trained(problem, config), options.seed)
+                hit = replay_policy(problem, trained(problem, config), options.seed)
                 hit_ratio = float(hit[problem.held_out].mean())
                 row = {"trace": name, "capacity": problem.capacity.limit, "multiple": multiple, "hit_ratio": hit_ratio}
                 progress(str(row))

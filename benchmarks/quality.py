@@ -22,8 +22,9 @@ from benchmarks.traces import shared_trace
 from cachesim.bounds import bound_score
 from cachesim.replay import BASELINES, replay
 from learning.algorithms import LOSS
-from learning.evaluate import replay_scorer
+from learning.evaluate import replay_policy
 from learning.guard import replay_guarded
+from learning.networks import ScorerNet
 from learning.online import replay_online
 from learning.problem import CacheProblem, build_problem
 from learning.train import train
@@ -120,10 +121,11 @@ def _measured(cell: Cell, algorithm: str, seeds: int, timesteps: int) -> dict[st
 def _run(problem: CacheProblem, config: TrainConfig) -> dict[str, float]:
     """Return how one training did on the held-out span, and its duration in seconds."""
     policy = train(problem, config, lambda *_: None, lambda *_: None)
+    assert isinstance(policy.net, ScorerNet)
     seed, loss = config.seed, LOSS[config.algorithm]
     return {
         "seed": seed,
-        "learned": _judged(problem, replay_scorer(problem, policy.scorer, seed)),
+        "learned": _judged(problem, replay_policy(problem, policy.scorer, seed)),
         "online": _judged(problem, replay_online(problem, policy.net, policy.normaliser, loss, seed)),
         "guarded": _judged(problem, replay_guarded(problem, policy.scorer, seed).hit),
         "seconds": policy.seconds,

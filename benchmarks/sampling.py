@@ -19,7 +19,7 @@ from cachesim.curves import lru_curve
 from cachesim.keysample import adjusted_hit_ratio, sample_keys, scaled
 from cachesim.replay import replay
 from cachesim.shards import mean_absolute_error, sampled_lru_curve
-from learning.evaluate import replay_scorer
+from learning.evaluate import replay_policy
 from learning.problem import build_problem
 from schemas.config import TrainConfig
 from schemas.trace import Trace
@@ -87,7 +87,7 @@ def _learned(name: str, fraction: float) -> dict[str, Any]:
         progress(f"learn from 1/{1 / rate:g} of {name}")
         config = TrainConfig(algorithm="a2c", cache_size=size, key_sample=rate)
         problem = build_problem(sample_keys(trace, rate), config)
-        hit = replay_scorer(whole, trained(problem, config), config.seed)[whole.held_out]
+        hit = replay_policy(whole, trained(problem, config), config.seed)[whole.held_out]
         row[f"learned from 1/{1 / rate:g}"] = round(float(hit.mean()), 4)
     return row
 

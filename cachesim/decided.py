@@ -20,7 +20,7 @@ from cachesim.misses import Log, Memory, Terms, admission_reward, miss_kernels
 from cachesim.policies.ledger import NOW
 from cachesim.replay import begin
 from cachesim.requests import Requests, fixed
-from cachesim.rollout import Oracle, blind_oracle, build_oracle, kept_requests
+from cachesim.rollout import Oracle, blind_oracle, build_oracle, kept_requests, require_repeats
 from cachesim.sampled import remembered_keys
 from cachesim.setting import Setting
 from schemas.trace import FloatArray, IntArray
@@ -116,12 +116,12 @@ class Contexts:
     Attributes:
         rows: float32 (m, f), raw features.
         rewards: float32 (m, actions).
-        hit_ratio: of the replay that met them.
+        hit: bool (n,), which requests of the span hit in the replay that met them.
     """
 
     rows: Float32Array
     rewards: Float32Array
-    hit_ratio: float
+    hit: NDArray[np.bool_]
 
 
 @dataclass
@@ -132,7 +132,7 @@ class Future:
         setting: whose whole trace is the span.
 
     Raises:
-        GateError: decision admission, and the cache evicts nothing on the span.
+        GateError: nothing is requested twice, or decision admission, and the cache evicts nothing on the span.
     """
 
     setting: Setting
@@ -144,13 +144,14 @@ class Future:
         span, capacity = setting.trace, setting.capacity
         kept = kept_requests(span, capacity)
         if setting.decision == "ttl":
+            require_repeats(span)
             self.oracle = blind_oracle(len(span))
             self.lives = life_rewards(span, setting.values, kept, setting.ladder_s, setting.staleness_weight)
         else:
             # What is admitted and what leaves for it take about the same space, so that whole values compare.
             self.oracle = build_oracle(span, capacity, setting.values, kept)._replace(worth=setting.values)
 
-    def contexts(self, decider: Decider, share: float, most: int, seed: int) -> Contexts:
+    def contexts(self, decider: Decider, share: float, most: int, seed: int, end: int | None = None) -> Contexts:
         """Replay the span with the network in charge and note a random sample of the decisions that it meets.
 
         An admission can be judged only where it takes place, as only then it shows who has to leave. So the objects of
@@ -161,14 +162,15 @@ class Future:
             share: of the decisions, in (0, 1].
             most: of them that are noted.
             seed: of the draws.
+            end: the decisions before this position of the span are returned; None = all.
         """
         setting, admits = self.setting, self.setting.decision == "admission"
         log = _log(most, len(setting.features), share, 1 if admits else -1, seed)
         hit = _run(setting, decider, seed, log, self.oracle).hit
         at = log.at[: log.size[0]]
-        at = at[at < self.oracle.end]
+        at = at[at < min(self.oracle.end, len(hit) if end is None else end)]
         rewards = np.stack([np.zeros(at.size), log.reward[: at.size]], axis=1) if admits else self.lives[at]
-        return Contexts(log.rows[: at.size], rewards.astype(np.float32), float(hit.mean()))
+        return Contexts(log.rows[: at.size], rewards.astype(np.float32), hit)
 
 
 def fit_decisions(rows: Float32Array, setting: Setting) -> Normaliser:

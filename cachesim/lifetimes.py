@@ -84,7 +84,7 @@ def require_ladder(ladder_s: Sequence[float]) -> FloatArray:
 def require_versions(trace: Trace) -> IntArray:
     """Return the content versions; TraceError when the requests come without."""
     if trace.version is None:
-        raise TraceError("decision ttl needs origin_version, which says when content changed: no request has one")
+        raise TraceError("times to live need origin_version, which says when content changed: no request has one")
     return trace.version
 
 

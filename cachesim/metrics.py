@@ -26,8 +26,8 @@ class Score:
         saved_load_time_ratio: load time of the hits / load time of all, over the requests whose load time is known.
         mean_latency_ms, p95_latency_ms: of what is served, over the same requests: a miss takes its load time.
         stale_ratio: hits whose copy is of another content version than the request's / hits; None without versions.
-        value_ratio: value of the hits / value of all; None also without values.
-        stale_value_ratio: value of the stale hits / value of all; None also without values or versions.
+        value_ratio: value of the hits, less the weighted value of the stale ones / value of all; at most 1, and below 0
+            where stale hits weigh more than 1; None also without values.
     """
 
     requests: int
@@ -38,21 +38,16 @@ class Score:
     p95_latency_ms: float | None
     stale_ratio: float | None
     value_ratio: float | None
-    stale_value_ratio: float | None = None
-
-    def net_value_ratio(self, staleness_weight: float) -> float | None:
-        """Return the value of the hits, less the weighted value of the stale ones / value of all; None without values.
-
-        With a weight of 0 staleness does not matter, with 1 a stale hit is worth nothing, with 2 it costs as much as a
-        fresh one gains. Without versions no hit is known to be stale.
-        """
-        if self.value_ratio is None:
-            return None
-        return self.value_ratio - staleness_weight * (self.stale_value_ratio or 0.0)
 
 
 def score(
-    trace: Trace, hit: NDArray[np.bool_], span: slice, values: FloatArray | None = None, *, hit_ms: float = HIT_MS
+    trace: Trace,
+    hit: NDArray[np.bool_],
+    span: slice,
+    values: FloatArray | None = None,
+    *,
+    staleness_weight: float = 0.0,
+    hit_ms: float = HIT_MS,
 ) -> Score:
     """Return the score of the requests in `span`.
 
@@ -61,6 +56,7 @@ def score(
         hit: shape (n,), which ones hit.
         span: the requests to judge.
         values: shape (n,), what a hit on each is worth, see `objective.request_values`.
+        staleness_weight: see `gains`.
         hit_ms: how long a hit takes, in milliseconds, >= 0.
 
     Raises:
@@ -81,9 +77,18 @@ def score(
         mean_latency_ms=float(latency_ms.mean()) if latency_ms.size else None,
         p95_latency_ms=float(np.percentile(latency_ms, 95)) if latency_ms.size else None,
         stale_ratio=None if stale is None else _share(hits.astype(np.float64), stale),
-        value_ratio=None if values is None else _share(values[span], hits),
-        stale_value_ratio=None if stale is None or values is None else _share(values[span], stale),
+        value_ratio=None if values is None else _share(values[span], gains(trace, hit, staleness_weight)[span]),
     )
+
+
+def gains(trace: Trace, hit: NDArray[np.bool_], staleness_weight: float) -> FloatArray:
+    """Return what each request gains, in units of what a fresh hit on it is worth, float64 (n,).
+
+    A miss gains 0, a fresh hit 1, a stale one 1 - staleness_weight: with a weight of 0 staleness does not matter, with
+    1 a stale hit is worth nothing, with 2 it costs as much as a fresh one gains. Without versions no hit is known to be
+    stale.
+    """
+    return hit.astype(np.float64) - (staleness_weight * stale_hits(trace, hit) if staleness_weight else 0.0)
 
 
 def stale_hits(trace: Trace, hit: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -140,7 +145,7 @@ def window_marks(requests: int, windows: int) -> Sequence[int]:
     return marks
 
 
-def _share(weight: FloatArray, chosen: NDArray[np.bool_]) -> float | None:
+def _share(weight: FloatArray, chosen: NDArray[np.bool_] | FloatArray) -> float | None:
     """Return the share of the weight that is on the chosen, None when there is no weight."""
     total = float(weight.sum())
-    return float(weight[chosen].sum()) / total if total > 0 else None
+    return float((weight * chosen).sum()) / total if total > 0 else None

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cachesim.categories import Indicator
 from cachesim.compiled import kernel, outlined_kernel
 from cachesim.decider import decide
 from cachesim.draws import RandomState, uniform
@@ -42,9 +43,12 @@ _AGE = f"moving average over evictions of the requests since the object's last o
 MOMENT = (FEATURES[2], Feature("eviction_age", "requests", _AGE, LOG2_1P))  # the first one is cache_hit_ratio
 
 
-def miss_features(column_names: tuple[str, ...], every_miss: bool) -> tuple[Feature, ...]:
-    """Return the features of a decision, in the order the network sees them."""
-    return (*MOMENT, *(TIME_FEATURES if every_miss else ()), *feature_table(column_names)[MOMENT_FEATURES:])
+def miss_features(
+    column_names: tuple[str, ...], every_miss: bool, indicators: tuple[Indicator, ...] = ()
+) -> tuple[Feature, ...]:
+    """Return the features of a decision, in the order the network sees them; see `features.feature_table`."""
+    table = feature_table(column_names, indicators)
+    return (*MOMENT, *(TIME_FEATURES if every_miss else ()), *table[MOMENT_FEATURES:])
 
 
 class Memory(NamedTuple):

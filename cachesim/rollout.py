@@ -74,13 +74,19 @@ def build_oracle(
     """
     if math.isnan(eviction_age_requests):
         raise GateError(NO_DECISION)
-    following = next_request(span.key, span.n_keys)
-    if (following == NEVER).all():
-        raise GateError(NO_REPEAT)
+    following = require_repeats(span)
     charges = capacity.charges(span)
     worth = values * (charges[:training].mean() / charges)
     end = max(len(span) - int(CENSORED * eviction_age_requests), len(span) // 2)
     return Oracle(following, worth, HALF_DISTANCE * eviction_age_requests, end)
+
+
+def require_repeats(span: Trace) -> IntArray:
+    """Return the position of the next request of each object, int64 (n,); GateError when none is requested twice."""
+    following = next_request(span.key, span.n_keys)
+    if (following == NEVER).all():
+        raise GateError(NO_REPEAT)
+    return following
 
 
 def blind_oracle(requests: int) -> Oracle:
@@ -167,7 +173,7 @@ class Decisions:
 
     Attributes:
         rows: float32 (batch, k, f), features of the candidates, transformed by the normaliser.
-        worths: float64 (batch, k), what keeping each candidate is worth.
+        costs: float64 (batch, k), what dropping each candidate costs: what keeping it would be worth.
     """
 
     def __init__(self, stream: Stream, oracle: Oracle, n_keys: int, *, batch: int, candidates: int, seed: int) -> None:
@@ -175,7 +181,7 @@ class Decisions:
         self.n_features = stream.history.shape[1] + MOMENT_FEATURES
         self.normaliser = raw_normaliser(self.n_features)
         self.rows = np.zeros((batch, candidates, self.n_features), np.float32)
-        self.worths = np.zeros((batch, candidates))
+        self.costs = np.zeros((batch, candidates))
         self._candidates = np.zeros((batch, candidates), np.int64)
         self._done = np.zeros(batch, np.bool_)
         self._caches = create_caches(stream, n_keys, batch, seed)
@@ -260,4 +266,4 @@ class Decisions:
         return self._done
 
     def _present(self) -> None:
-        _present_all(self._caches, self.stream, self.oracle, self.normaliser, self._candidates, self.worths, self.rows)
+        _present_all(self._caches, self.stream, self.oracle, self.normaliser, self._candidates, self.costs, self.rows)

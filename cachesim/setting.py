@@ -31,7 +31,7 @@ class Setting:
         eviction: the policy that makes room, one that does not know the future.
         ladder_s: float64 (actions,), times to live in seconds, 0 = not stored.
         values: float64 (n,), what a hit on each request is worth.
-        staleness_weight: >= 0, see `cachesim.lifetimes`.
+        staleness_weight: >= 0, see `cachesim.lifetimes`; 0 where lives are not decided.
         history_multiple: keys remembered, in capacities of objects, residents not counted.
         key_sample: the share of the keys that the trace holds, in (0, 1].
     """
@@ -43,7 +43,7 @@ class Setting:
     eviction: str
     ladder_s: FloatArray
     values: FloatArray
-    staleness_weight: float = 1.0
+    staleness_weight: float = 0.0
     history_multiple: int = HISTORY_MULTIPLE
     key_sample: float = 1.0
 

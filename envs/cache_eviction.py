@@ -91,8 +91,8 @@ class CacheEvictionEnv(gym.Env[Float32Array, np.int64]):
 
     def step(self, action: np.int64) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
         """Drop the candidate `action` and go on to the next decision."""
-        worths = self._decisions.worths[0]
-        reward = float(worths.mean() - worths[action])
+        costs = self._decisions.costs[0]
+        reward = float(costs.mean() - costs[action])
         truncated = bool(self._decisions.step(np.array([action]))[0])
         return self._decisions.rows[0].copy(), reward, False, truncated, {}
 

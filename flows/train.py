@@ -37,7 +37,8 @@ WEIGHABLE_COLUMNS = ("load_time_ms", "size_bytes")  # beside the chosen feature 
 class Outcome:
     """What a run left behind: the MLflow run, the registered version, the bundle and the report, and the scores.
 
-    With several seeds also how they compare, see `learning.seeds.seeds_summary`.
+    With several seeds also how they compare, see `learning.seeds.seeds_summary`, and with a staleness budget how each
+    endpoint kept to it, see `learning.hybrid`.
     """
 
     run_id: str
@@ -47,6 +48,7 @@ class Outcome:
     report: Path
     evaluation: dict[str, Any]
     seeds: dict[str, Any] | None
+    staleness: dict[str, Any] | None
 
 
 @config_flow(TrainConfig)
@@ -128,18 +130,20 @@ def _learn(place: _Workplace, run_id: str, problem: CacheProblem, config: TrainC
     config = config.model_copy(update={"seed": learned.run.seed})
     with clock.step("evaluate"):
         place.wait_for_kernels()
-        evaluation = io_task(judge)(problem, trained, config, tracker)
+        judged = io_task(judge)(problem, trained, config, tracker)
+        evaluation = judged.evaluation
         scores = evaluation_dict(evaluation)
     with clock.step("export"):
-        bundle = io_task(export)(problem, trained, evaluation, config, home / "bundles" / name)
+        bundle = io_task(export)(problem, trained, judged, config, home / "bundles" / name)
     with clock.step("report"):
         report = io_task(write_report)(home / "reports" / name, config.algorithm, scores, evaluation.timeline, curves)
         tracker.log_artifacts(report, "report")
     with clock.step("register"):
-        row = model_row(problem, trained, evaluation, config, curves, engine.dialect.name)
+        row = model_row(problem, trained, judged, config, curves, engine.dialect.name)
         model = io_task(register, retries=STORAGE_RETRIES)(engine, tracker, run_id, bundle, row)
         remove_checkpoints(learned.checkpoints)
-    return Outcome(run_id, tracker.shown_uri, model, bundle, report, scores, learned.seeds)
+    staleness = judged.hybrid.as_dict() if judged.hybrid else None
+    return Outcome(run_id, tracker.shown_uri, model, bundle, report, scores, learned.seeds, staleness)
 
 
 def _result(problem: CacheProblem, config: TrainConfig, outcome: Outcome, clock: StepClock) -> dict[str, Any]:
@@ -158,6 +162,12 @@ def _result(problem: CacheProblem, config: TrainConfig, outcome: Outcome, clock:
         },
         "cache": {problem.served_capacity.unit: problem.served_capacity.limit},
         "cache_weights": config.cache_weights,
+        "decision": {
+            "name": config.decision,
+            "eviction": problem.setting.eviction if problem.setting else None,
+            "staleness_weight": problem.staleness_weight,
+        },
+        "staleness": outcome.staleness,
         "key_sample": config.key_sample,
         "feature_columns": list(problem.feature_columns),
         **outcome.evaluation,

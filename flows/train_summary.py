@@ -13,7 +13,7 @@ NO_INTERVAL = "the held-out requests are too few, or those on which the two diff
 
 def summary(result: dict[str, Any]) -> str:
     """Return the result of the flow as text: the table of scores, the verdict, and the paths to look at."""
-    verdict = [*_verdict(result), *_seeds(result)]
+    verdict = [*_verdict(result), *_staleness(result), *_seeds(result)]
     return "\n".join([_heading(result), "", *_table(result), "", *verdict, "", *_paths(result)])
 
 
@@ -22,8 +22,15 @@ def _heading(result: dict[str, Any]) -> str:
     held_out = data["requests"] - data["training_requests"]
     return (
         f"Scores on the last {held_out:,} of {data['requests']:,} requests ({data['distinct_keys']:,} distinct keys), "
-        f"cache of {limit:,} {unit}{_sample(result)}:"
+        f"cache of {limit:,} {unit}{_sample(result)}{_decision(result['decision'])}:"
     )
+
+
+def _decision(decision: dict[str, Any]) -> str:
+    if decision["name"] == "eviction":
+        return ""
+    weight = f", staleness weight {decision['staleness_weight']:g}" if decision["name"] == "ttl" else ""
+    return f", decision {decision['name']} with eviction by {decision['eviction']}{weight}"
 
 
 def _sample(result: dict[str, Any]) -> str:
@@ -32,7 +39,11 @@ def _sample(result: dict[str, Any]) -> str:
 
 def _table(result: dict[str, Any]) -> list[str]:
     """Return a line a policy: its measures, what decides among them last, and the share of the gap that it closes."""
-    measures = (*MEASURES, "value_ratio") if result["cache_weights"] else MEASURES
+    measures = [*MEASURES]
+    if result["test"]["policy"]["stale_ratio"] is not None:
+        measures.append("stale_ratio")
+    if result["cache_weights"] or result["decision"]["staleness_weight"]:
+        measures.append("value_ratio")
     headings = [*(measure.replace("_", " ") for measure in measures), "gap closed"]
     rows = [("policy", headings)]
     for name, label, score in _policies(result):
@@ -64,13 +75,14 @@ def _share(closed: float | None) -> str:
 
 def _verdict(result: dict[str, Any]) -> list[str]:
     best, gaps = result["best_baseline"], result["gaps_closed"]
+    reference = "LRU" if result["reference"] == "lru" else result["reference"]
     lines = []
     for name, others in result["test"]["comparisons"].items():
         who = "the learned policy" if name == "policy" else f"the {name} policy"
         lines += [_compared(who, _whom(other, best), found["value_ratio"]) for other, found in others.items()]
         if gaps[name] is not None:
             lines.append(
-                f"{_capital(who)} closes {gaps[name]:.1%} of the gap from LRU to the bound, {result['bound']}."
+                f"{_capital(who)} closes {gaps[name]:.1%} of the gap from {reference} to the bound, {result['bound']}."
             )
     return lines
 
@@ -94,6 +106,23 @@ def _compared(who: str, whom: str, found: dict[str, Any]) -> str:
 
 def _capital(words: str) -> str:
     return words[0].upper() + words[1:]
+
+
+def _staleness(result: dict[str, Any]) -> list[str]:
+    """Say whether the times to live of `hybrid` kept to the budget on later requests."""
+    found = result["staleness"]
+    if found is None:
+        return []
+    shares = {name: one["stale_ratio"] for name, one in found["by_endpoint"].items() if one["stale_ratio"] is not None}
+    if not shares:
+        return [f"Staleness budget {found['budget']:g}: no endpoint has a hit with the times to live that keep to it."]
+    worst = max(shares, key=shares.__getitem__)
+    kept = sum(share <= found["budget"] for share in shares.values())
+    return [
+        f"Staleness budget {found['budget']:g}: kept by {kept} of {len(shares)} endpoints with hits on the held-out "
+        f"requests; the most has {worst}, {shares[worst]:.4f}. Under the same times to live LRU hits "
+        f"{found['lru']['hit_ratio']:.4f}."
+    ]
 
 
 def _seeds(result: dict[str, Any]) -> list[str]:

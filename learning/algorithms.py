@@ -1,7 +1,7 @@
-"""The three learning algorithms with the settings that suit a contextual bandit over sampled candidates.
+"""The three learning algorithms with the settings that suit a contextual bandit.
 
-The discount is 0: the reward of a decision already holds the known future of the object that was dropped, so each
-decision is judged alone. Every default can be overridden by the options of the same name.
+The discount is 0: what an action costs already holds the known future, so each decision is judged alone. Every default
+can be overridden by the options of the same name.
 """
 
 import warnings
@@ -10,19 +10,18 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from envs.vector import EvictionVecEnv, Reward
+from envs.vector import DecisionVecEnv
 from learning.bandits import BanditA2C, BanditDQN, BanditPPO
+from learning.first_decisions import PARALLEL_CACHES
 from learning.judged import JudgedReplay, JudgedRollout
 from learning.losses import Loss, advantage_loss, regret_loss
-from learning.policies import SharedScorerActor, SharedScorerDQN
+from learning.policies import BanditActor, BanditDQNPolicy
 from schemas.config import OWN_OPTIONS, Algorithm, TrainConfig
 
-PARALLEL_CACHES = 64
 LAST_RATE_SHARE = 0.05  # of the first learning rate
 
 LOSS: dict[Algorithm, Loss] = {"dqn": advantage_loss, "ppo": regret_loss, "a2c": regret_loss}
 """What online continuation makes small: what the algorithm did."""
-REWARD: dict[Algorithm, Reward] = {"dqn": "standardised", "ppo": "advantage", "a2c": "advantage"}
 
 _DEFAULTS: dict[Algorithm, dict[str, Any]] = {
     # Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015.
@@ -68,18 +67,18 @@ def hyperparameters(config: TrainConfig) -> dict[str, Any]:
     return values
 
 
-def build(config: TrainConfig, env: EvictionVecEnv, device: str) -> BaseAlgorithm:
+def build(config: TrainConfig, env: DecisionVecEnv, device: str) -> BaseAlgorithm:
     """Return the Stable-Baselines3 algorithm that `config` asks for, on `env`."""
     values = hyperparameters(config)
     values["learning_rate"] = _falling(values["learning_rate"])
     common = {"gamma": 0.0, "seed": config.seed, "device": device, **values}
     if config.algorithm == "dqn":
-        return BanditDQN(SharedScorerDQN, env, replay_buffer_class=JudgedReplay, **common)
+        return BanditDQN(BanditDQNPolicy, env, replay_buffer_class=JudgedReplay, **common)
     algorithm = BanditPPO if config.algorithm == "ppo" else BanditA2C
     judged: dict[str, Any] = {"rollout_buffer_class": JudgedRollout, "rollout_buffer_kwargs": {"env": env}}
     with warnings.catch_warnings():  # of a last batch that is smaller, and of a GPU that was asked for
         warnings.filterwarnings("ignore", category=UserWarning, module="stable_baselines3")
-        return algorithm(SharedScorerActor, env, **judged, **common)
+        return algorithm(BanditActor, env, **judged, **common)
 
 
 def latest_loss(model: BaseAlgorithm) -> float | None:

@@ -1,6 +1,6 @@
 """A2C, PPO and DQN for a contextual bandit that tells the rewards of all its actions.
 
-The recorded future judges every candidate of a decision, not just the one that is dropped. Stable-Baselines3's three
+The recorded future judges every action of a decision, not just the one that is taken. Stable-Baselines3's three
 algorithms explore, roll out and schedule here as ever; their gradient steps take all rewards in place of one, so that
 an update has no noise from the actions that happened to be taken, and no critic is needed to take it out. As the
 discount is 0, nothing follows a decision that would have to be estimated.
@@ -18,7 +18,7 @@ from torch.nn.functional import log_softmax
 
 from learning.judged import JudgedReplay, JudgedRollout
 from learning.losses import advantage_loss, clipped_loss, regret_loss
-from learning.policies import scorer_of
+from learning.policies import net_of
 
 
 class BanditA2C(A2C):
@@ -31,10 +31,8 @@ class BanditA2C(A2C):
 
     def train(self) -> None:
         self._update_learning_rate(self.policy.optimizer)
-        rows, worths = self.rollout_buffer.decisions()
-        self.logger.record(
-            "train/loss", _descend(self, regret_loss(scorer_of(self.policy)(rows), worths, self.ent_coef))
-        )
+        rows, costs = self.rollout_buffer.decisions()
+        self.logger.record("train/loss", _descend(self, regret_loss(net_of(self.policy)(rows), costs, self.ent_coef)))
         self._n_updates += 1
 
 
@@ -48,14 +46,14 @@ class BanditPPO(PPO):
 
     def train(self) -> None:
         self._update_learning_rate(self.policy.optimizer)
-        scorer, clip = scorer_of(self.policy), float(self.clip_range(self._current_progress_remaining))  # type: ignore[operator]
-        rows, worths = self.rollout_buffer.decisions()
+        net, clip = net_of(self.policy), float(self.clip_range(self._current_progress_remaining))  # type: ignore[operator]
+        rows, costs = self.rollout_buffer.decisions()
         with torch.no_grad():
-            before = log_softmax(scorer(rows), dim=1)  # (m, k)
+            before = log_softmax(net(rows), dim=1)  # (m, k)
         losses = []
         for _ in range(self.n_epochs):
             for batch in torch.split(torch.from_numpy(np.random.permutation(len(rows))), self.batch_size):
-                loss = clipped_loss(scorer(rows[batch]), worths[batch], before[batch], clip, self.ent_coef)
+                loss = clipped_loss(net(rows[batch]), costs[batch], before[batch], clip, self.ent_coef)
                 losses.append(_descend(self, loss))
         self._n_updates += self.n_epochs
         self.logger.record("train/loss", float(np.mean(losses)))
@@ -71,10 +69,10 @@ class BanditDQN(DQN):
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         self._update_learning_rate(self.policy.optimizer)
-        scorer, losses = scorer_of(self.policy), []
+        net, losses = net_of(self.policy), []
         for _ in range(gradient_steps):
-            rows, worths = self.replay_buffer.draw(batch_size)
-            losses.append(_descend(self, advantage_loss(scorer(rows), worths)))
+            rows, costs = self.replay_buffer.draw(batch_size)
+            losses.append(_descend(self, advantage_loss(net(rows), costs)))
         self._n_updates += gradient_steps
         self.logger.record("train/loss", float(np.mean(losses)))
 

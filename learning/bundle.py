@@ -43,7 +43,7 @@ class LoadedBundle:
     Attributes:
         folder: where it was read from.
         metadata: its description.
-        module: the TorchScript policy, on the CPU: raw features float32 [n, f] -> scores float32 [n].
+        module: the TorchScript policy, on the CPU: raw features float32 [n, f] -> scores float32 [n] or [n, actions].
         sha256: names this very bundle, see `bundle_sha256`.
     """
 
@@ -53,7 +53,7 @@ class LoadedBundle:
     sha256: str
 
     def scores(self, features: FloatArray) -> FloatArray:
-        """Return the scores, float32 [n], of raw `features`, float32 [n, f]; the highest is dropped."""
+        """Return the scores of raw `features`, float32 [n, f]: [n], or [n, actions]; the highest is taken."""
         return torch_scorer(self.module)(features)
 
 
@@ -71,9 +71,10 @@ def export_bundle(
     already and does the same is left as it is.
 
     Args:
-        policy: raw features float32 [n, f] -> scores float32 [n], made of plain operators, any n.
-        states: float32 [n_states, K, f], raw features of the candidates of decisions; NaN = unknown.
-        reference_scores: float [n_states, K], what the trained policy says of `states`.
+        policy: raw features float32 [n, f] -> scores float32 [n] or [n, actions], made of plain operators, any n.
+        states: float32 [n_states, K, f], raw features of the K candidates of decisions, or of a miss, K = 1; NaN =
+            unknown.
+        reference_scores: float [n_states, K], or [n_states, actions], what the trained policy says of `states`.
         description: all that `metadata.json` holds but the hashes.
         folder: the new folder; its parent is made.
 
@@ -152,7 +153,7 @@ def _describe(description: PolicyDescription, states: FloatArray, work: Path) ->
 def _golden_json(score: Score, states: FloatArray) -> str:
     chosen = np.unique(np.linspace(0, len(states) - 1, GOLDEN_STATES).astype(int))
     inputs = np.asarray(states[chosen], np.float32)  # [g, K, f]
-    scores = np.stack([score(state) for state in inputs])  # [g, K]
+    scores = _score_states(score, inputs)  # [g, K] or [g, actions]
     golden = GoldenRows(
         tolerance=tolerance_of(scores),
         inputs=[[[_short(x) for x in row] for row in state] for state in inputs],
@@ -182,7 +183,8 @@ def _to_json(part: BaseModel, indent: int | None = None) -> str:
 def _check_shapes(states: FloatArray, reference: FloatArray, n_features: int) -> None:
     if states.ndim != 3 or 0 in states.shape or states.shape[2] != n_features:
         raise BundleError(f"states must be [n_states, K, {n_features}] as the features described, got {states.shape}")
-    if reference.shape != states.shape[:2]:
+    of_actions = states.shape[1] == 1 and reference.ndim == 2 and len(reference) == len(states)
+    if reference.shape != states.shape[:2] and not of_actions:
         raise BundleError(f"reference_scores must be {states.shape[:2]} as the states, got {reference.shape}")
     if np.isinf(states).any():
         raise BundleError("states hold an infinite feature; give NaN for unknown")
@@ -193,10 +195,11 @@ def _check_shapes(states: FloatArray, reference: FloatArray, n_features: int) ->
 def _check_scores(work: Path, states: FloatArray, reference: FloatArray) -> None:
     rows = np.ascontiguousarray(states, np.float32).reshape(-1, states.shape[2])
     module = _load_module(work, (work / POLICY).read_bytes())
+    needed = (len(rows),) if reference.shape == states.shape[:2] else (len(rows), reference.shape[1])
     for name, score in ((POLICY, torch_scorer(module)), (ONNX, onnx_scorer(work / ONNX))):
         scores = score(rows)
-        if scores.shape != (len(rows),):
-            raise BundleError(f"{name} gives scores of shape {scores.shape} for {len(rows)} rows; one a row is needed")
+        if scores.shape != needed:
+            raise BundleError(f"{name} gives scores of shape {scores.shape} for {len(rows)} rows; {needed} is needed")
         _require_close(f"{name} against the trained policy", scores.reshape(reference.shape), reference)
 
 
@@ -322,13 +325,18 @@ def _check_golden(bundle: LoadedBundle, golden: GoldenRows) -> None:
     if expected.argmax(axis=1).tolist() != golden.decisions:
         raise BundleError(f"{what}: its decisions do not follow from its scores; export it again")
     try:
-        scores = np.stack([bundle.scores(state) for state in inputs])
+        scores = _score_states(bundle.scores, inputs)
     except RuntimeError as error:
         raise BundleError(f"{what}: {POLICY} cannot score it: {_first_line(error)}; export it again") from None
     _require_close(f"bundle {bundle.folder}: {POLICY} against {GOLDEN}", scores, expected)
 
 
 # --- scores ---
+
+
+def _score_states(score: Score, states: FloatArray) -> FloatArray:
+    """Return the scores of each state, [g, K] of its candidates or [g, actions], of raw features [g, K, f]."""
+    return np.stack([score(state).reshape(-1) for state in states])
 
 
 def tolerance_of(scores: FloatArray) -> float:
@@ -340,8 +348,10 @@ def tolerance_of(scores: FloatArray) -> float:
 
 
 def _require_close(what: str, scores: FloatArray, reference: FloatArray) -> None:
+    if scores.shape != reference.shape:
+        raise BundleError(f"{what}: gives scores of shape {scores.shape} instead of {reference.shape}")
     difference = np.abs(scores - reference)
     if not (difference <= tolerance_of(reference)).all():  # also when one is NaN
-        state, candidate = np.unravel_index(np.argmax(np.nan_to_num(difference, nan=np.inf)), difference.shape)
-        got, expected = scores[state, candidate], reference[state, candidate]
-        raise BundleError(f"{what}: state {state}, candidate {candidate} scores {got:.7g} instead of {expected:.7g}")
+        state, number = np.unravel_index(np.argmax(np.nan_to_num(difference, nan=np.inf)), difference.shape)
+        got, expected = scores[state, number], reference[state, number]
+        raise BundleError(f"{what}: state {state}, score {number} is {got:.7g} instead of {expected:.7g}")

@@ -11,7 +11,9 @@ def bundle_readme(policy: PolicyDescription) -> str:
         "@ALGORITHM@": policy.algorithm,
         "@ACTION@": policy.action,
         "@CAPACITY@": f"{policy.capacity.limit:,} {policy.capacity.unit}",
-        "@CANDIDATES@": str(policy.candidates.use),
+        "@WHEN@": _when(policy),
+        "@SHAPE@": "[n]" if policy.actions is None else f"[n, {len(policy.actions.lifetimes_s)}]",
+        "@TAKEN@": "dropped" if policy.actions is None else "action",
         "@HISTORY@": f"{policy.history_keys:,}",
         "@OBJECTS@": f"{policy.capacity.objects:,.10g}",
         "@ENDPOINTS@": f"{len(policy.endpoints):,}",
@@ -22,6 +24,18 @@ def bundle_readme(policy: PolicyDescription) -> str:
     for mark, value in values.items():
         text = text.replace(mark, value)
     return text
+
+
+def _when(policy: PolicyDescription) -> str:
+    """Say when a decision is made, and how."""
+    if policy.candidates is not None:
+        text = _EVICTION.replace("@CANDIDATES@", str(policy.candidates.use))
+        return text + (_LIFETIMES if policy.endpoint_lifetimes else "")
+    assert policy.actions is not None
+    if policy.decision == "admission":
+        return _ADMISSION.replace("@EVICTION@", policy.actions.eviction)
+    lives = ", ".join("for ever" if s is None else f"{s:g}" for s in policy.actions.lifetimes_s)
+    return _TTL.replace("@EVICTION@", policy.actions.eviction).replace("@LIVES@", lives)
 
 
 def _row(number: int, feature: Feature) -> str:
@@ -35,19 +49,34 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("`", "'")
 
 
+_EVICTION = """\
+When a miss does not fit: take the incoming object and @CANDIDATES@ - 1 residents
+drawn at random, measure the features of each, score them, drop the one with the highest score (the first of equals)."""
+
+_LIFETIMES = """ What is
+fetched is served for as long as `endpoint_lifetimes` of `metadata.json` says for its endpoint."""
+
+_ADMISSION = """\
+When a miss does not fit: measure the features of what was fetched, score the
+two actions, take the one with the higher score (the first of equals). If it is stored, @EVICTION@ makes room."""
+
+_TTL = """\
+At each miss: measure the features of what was fetched, score the actions, take
+the one with the highest score (the first of equals): its seconds among @LIVES@; 0 = not stored.
+@EVICTION@ makes room."""
+
 _TEMPLATE = """\
 # A learned cache policy: @DECISION@, @ALGORITHM@
 
 @ACTION@
 
-Trained for a cache of @CAPACITY@. When a miss does not fit: take the incoming object and @CANDIDATES@ - 1 residents
-drawn at random, measure the features of each, score them, drop the one with the highest score (the first of equals).
+Trained for a cache of @CAPACITY@. @WHEN@
 
 | file | holds |
 |---|---|
-| `policy.pt` | TorchScript: raw features float32 [n, @F@] -> scores float32 [n], any n |
+| `policy.pt` | TorchScript: raw features float32 [n, @F@] -> scores float32 @SHAPE@, any n |
 | `policy.onnx` | the same: input `features`, output `scores` |
-| `metadata.json` | features, candidates, capacity, objective, data, evaluation; the sha256 of the other files |
+| `metadata.json` | features, candidates or actions, capacity, objective, data, evaluation; sha256 of the other files |
 | `golden.json` | states with the scores and decisions that a right set-up gives (`null` is NaN) |
 
 Features go in raw, in this order; the network transforms and standardises them itself. Time is counted in requests to
@@ -74,7 +103,7 @@ try (ZooModel<NDList, NDList> model = criteria.loadModel();
      Predictor<NDList, NDList> predictor = model.newPredictor(new NoopTranslator());
      NDManager manager = NDManager.newBaseManager()) {
   NDArray features = manager.create(rows, new Shape(n, @F@));    // float[] rows, row by row
-  float[] scores = predictor.predict(new NDList(features)).singletonOrThrow().toFloatArray();
+  float[] scores = predictor.predict(new NDList(features)).singletonOrThrow().toFloatArray();  // @SHAPE@, row by row
 }
 ```
 
@@ -85,7 +114,7 @@ torch::jit::Module policy = torch::jit::load("policy.pt");
 torch::InferenceMode guard;
 torch::Tensor features = torch::from_blob(rows, {n, @F@}, torch::kFloat32);
 torch::Tensor scores = policy.forward({features}).toTensor();
-int64_t dropped = scores.argmax().item<int64_t>();
+int64_t @TAKEN@ = scores.argmax().item<int64_t>();
 ```
 
 ## Python
@@ -96,7 +125,7 @@ import torch
 policy = torch.jit.load("policy.pt")
 with torch.inference_mode():
     scores = policy(torch.tensor(rows, dtype=torch.float32))  # rows [n, @F@]
-dropped = int(scores.argmax())
+@TAKEN@ = int(scores.argmax())
 ```
 
 Without PyTorch: `onnxruntime.InferenceSession("policy.onnx").run(["scores"], {"features": rows})`.

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cachesim.decided import Future
+from cachesim.decider import Decider, scores_of
 from cachesim.features import FEATURES, LOAD_TIME_AT, LOG2_1P, MOMENT_FEATURES, TRANSFORMS, Feature, Float32Array
 from cachesim.history import missing_values
 from cachesim.metrics import Score
@@ -16,23 +18,37 @@ from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.rollout import Decisions, blind_oracle
 from cachesim.sampled import remembered_keys
 from cachesim.scorer import Scorer, score_raw
-from learning.algorithms import PARALLEL_CACHES
+from cachesim.setting import Setting
 from learning.evaluate import Comparison, Evaluation
+from learning.first_decisions import PARALLEL_CACHES, TRAINING_CANDIDATES
+from learning.hybrid import Hybrid
 from learning.problem import CacheProblem
-from learning.train import TRAINING_CANDIDATES, TrainedPolicy
+from learning.train import TrainedPolicy
 from schemas import bundle
-from schemas.config import TrainConfig
+from schemas.config import Decision, TrainConfig
 from schemas.trace import Trace
 
 CHECKED_STATES = 10_000
-ACTION = "the candidate with the highest score is dropped; dropping the incoming object is not admitting it"
+LOAD_TIME = FEATURES[MOMENT_FEATURES + LOAD_TIME_AT]
+ACTION: dict[Decision, str] = {
+    "eviction": "the candidate with the highest score is dropped; dropping the incoming object is not admitting it",
+    "admission": "the action with the higher score is taken: 0 = what was fetched is not stored, 1 = it is",
+    "ttl": "the action with the highest score is taken: it says for how long what was fetched is served",
+}
 LIBRARIES = ("torch", "stable-baselines3", "gymnasium", "numba", "numpy", "onnx", "mlflow")
 
 
 def describe(
-    problem: CacheProblem, trained: TrainedPolicy, evaluation: Evaluation, config: TrainConfig
+    problem: CacheProblem,
+    trained: TrainedPolicy,
+    evaluation: Evaluation,
+    config: TrainConfig,
+    mixed: Hybrid | None = None,
 ) -> bundle.PolicyDescription:
-    """Return the description of a trained and judged policy, for `metadata.json`."""
+    """Return the description of a trained and judged policy, for `metadata.json`.
+
+    `mixed` has the times to live that keep to a staleness budget, when there is one.
+    """
     served, objects = problem.served_capacity, problem.served_capacity.mean_objects(problem.span)
     return bundle.PolicyDescription(
         decision=config.decision,
@@ -40,8 +56,10 @@ def describe(
         features=_features(problem),
         feature_columns=problem.feature_columns,
         endpoints=problem.span.endpoint_names[: int(problem.span.endpoint.max()) + 1],
-        candidates=bundle.Candidates(training=TRAINING_CANDIDATES, use=SERVING_CANDIDATES),
-        action=ACTION,
+        candidates=None if problem.setting else bundle.Candidates(training=TRAINING_CANDIDATES, use=SERVING_CANDIDATES),
+        actions=_actions(problem.setting) if problem.setting else None,
+        endpoint_lifetimes=_endpoint_lifetimes(mixed) if mixed else None,
+        action=ACTION[config.decision],
         capacity=bundle.Capacity(limit=served.limit, unit=served.unit, objects=objects),
         history_keys=remembered_keys(objects, config.history_multiple),
         objective=config.cache_weights,
@@ -60,11 +78,29 @@ def describe(
     )
 
 
+def _actions(setting: Setting) -> bundle.MissActions:
+    return bundle.MissActions(
+        eviction=setting.eviction,
+        lifetimes_s=tuple(s if np.isfinite(s) else None for s in setting.ladder_s.tolist()),
+        staleness_weight=setting.staleness_weight,
+    )
+
+
+def _endpoint_lifetimes(mixed: Hybrid) -> bundle.EndpointLifetimes:
+    return bundle.EndpointLifetimes(staleness_budget=mixed.budget, lifetimes_s=mixed.lifetime_s)
+
+
 def _features(problem: CacheProblem) -> tuple[bundle.Feature, ...]:
-    means = missing_values(problem.span)  # of the load time, then of the columns
-    at = (MOMENT_FEATURES + LOAD_TIME_AT, *range(len(FEATURES), len(problem.features)))
-    stand_ins = {i: 0.0 if problem.features[i].category is not None else _short(means[k]) for k, i in enumerate(at)}
-    return tuple(_feature(feature, stand_ins.get(i)) for i, feature in enumerate(problem.features))
+    means = iter(missing_values(problem.span))  # of the load time, then of the columns
+    return tuple(
+        _feature(feature, _stand_in(feature, next(means)) if feature == LOAD_TIME or feature.column else None)
+        for feature in problem.features
+    )
+
+
+def _stand_in(feature: Feature, mean: np.float32) -> float:
+    """Return what stands in for a value that a request lacks, the shortest decimal that reads back as the float32."""
+    return 0.0 if feature.category is not None else float(str(mean))
 
 
 def _feature(feature: Feature, missing_value: float | None) -> bundle.Feature:
@@ -78,11 +114,6 @@ def _feature(feature: Feature, missing_value: float | None) -> bundle.Feature:
         category=feature.category,
         missing_value=missing_value,
     )
-
-
-def _short(value: np.float32) -> float:
-    """Return the shortest decimal that reads back as the same float32."""
-    return float(str(value))
 
 
 def _span(trace: Trace) -> bundle.Span:
@@ -103,6 +134,7 @@ def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
         "test": test,
         "best_baseline": evaluation.best_baseline,
         "bound": evaluation.bound,
+        "reference": evaluation.reference,
         "gap_closed": evaluation.gap_closed,
         "gaps_closed": evaluation.gaps_closed,
     }
@@ -113,9 +145,25 @@ def _dicts(parts: Mapping[str, Score | Comparison]) -> dict[str, dict[str, Any]]
 
 
 def decision_states(
-    problem: CacheProblem, scorer: Scorer, seed: int, states: int = CHECKED_STATES
+    problem: CacheProblem, policy: Scorer | Decider, seed: int, states: int = CHECKED_STATES
 ) -> tuple[Float32Array, NDArray[np.float32]]:
-    """Return raw features (states, k, f) that the policy meets on the training span, and its scores (states, k)."""
+    """Return raw features that the policy meets on the training span, and its scores.
+
+    Returns:
+        float32 (states, k, f) of the candidates of evictions and (states, k); of misses (m, 1, f) and (m, actions), m
+        being at most `states`.
+    """
+    if problem.setting is not None:
+        assert isinstance(policy, Decider)
+        rows = Future(problem.setting.of_training).contexts(policy, 1.0, states, seed).rows
+        return rows[:, None], scores_of(policy, rows)
+    assert isinstance(policy, Scorer)
+    return _eviction_states(problem, policy, seed, states)
+
+
+def _eviction_states(
+    problem: CacheProblem, scorer: Scorer, seed: int, states: int
+) -> tuple[Float32Array, NDArray[np.float32]]:
     oracle = blind_oracle(problem.training)
     decisions = Decisions(
         problem.training_stream,

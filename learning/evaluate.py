@@ -3,23 +3,25 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.bounds import bound_score
-from cachesim.metrics import Score, score, window_marks
+from cachesim.decided import replay_decided
+from cachesim.decider import Decider
+from cachesim.history import missing_values
+from cachesim.metrics import Score, gains, window_marks
 from cachesim.policies.learned import SERVING_CANDIDATES
-from cachesim.replay import BASELINES, BOUNDS, replay
 from cachesim.sampled import create_caches, replay_until
 from cachesim.scorer import Scorer
+from learning.baselines import clairvoyant_hits, classical_hits, problem_bound, reference_name
 from learning.problem import CacheProblem
 from learning.statistics import Difference, paired_difference
 from schemas.errors import ConfigError
 from schemas.trace import FloatArray
 
 POLICY = "policy"  # the learned policy, frozen as it was trained, beside its variants
-REFERENCE_BASELINE = "lru"  # the gap that a policy can close lies between this and the bound
 WINDOWS = 40
 Hits = NDArray[np.bool_]
 
@@ -29,7 +31,7 @@ class Comparison:
     """One policy against another on the same held-out requests.
 
     Attributes:
-        value_ratio: the difference of what the hits are worth, which decides.
+        value_ratio: the difference of what the hits are worth, see `Score.value_ratio`, which decides.
         hit_ratio: the difference of the hit ratios; the same one where all hits are worth the same.
     """
 
@@ -43,7 +45,7 @@ class Timeline:
 
     Attributes:
         edges: m + 1 rising positions in the trace, the ends of the windows.
-        value_ratios: by name, one a window, in [0, 1]; None where no request is worth anything.
+        value_ratios: by name, one a window, at most 1; None where no request is worth anything.
     """
 
     edges: tuple[int, ...]
@@ -57,12 +59,13 @@ class Evaluation:
     Attributes:
         policy: the learned policy's, frozen as it was trained.
         variants: of other ways to run it, by name.
-        baselines: of the classical policies, by name.
+        baselines: of what it is compared with, by name, see `learning.baselines`.
         bounds: of what knows the future, by name.
         bound: name of the one among `bounds` whose value ratio nothing exceeds.
+        reference: name of the baseline from which the gap to the bound is told.
         comparisons: of the learned policy (`POLICY`) and each variant, by name, with the learned policy unless it is
-            that, the best baseline and LRU, by name.
-        timeline: of the learned policy, its variants, the best baseline and LRU.
+            that, the best baseline and the reference, by name.
+        timeline: of the learned policy, its variants, the best baseline and the reference.
     """
 
     policy: Score
@@ -70,6 +73,7 @@ class Evaluation:
     baselines: dict[str, Score]
     bounds: dict[str, Score]
     bound: str
+    reference: str
     comparisons: dict[str, dict[str, Comparison]]
     timeline: Timeline
 
@@ -90,8 +94,8 @@ class Evaluation:
 
     @property
     def gaps_closed(self) -> dict[str, float | None]:
-        """Share of the distance from LRU to the bound that each policy covers, by name; None when there is none."""
-        reference, bound = self.baselines[REFERENCE_BASELINE], self.bounds[self.bound]
+        """Share of the distance from reference to bound that each policy covers, by name; None when there is none."""
+        reference, bound = self.baselines[self.reference], self.bounds[self.bound]
         return {name: gap_closed(found, reference, bound) for name, found in {**self.learned, **self.baselines}.items()}
 
 
@@ -109,58 +113,65 @@ def gap_closed(policy: Score, reference: Score, bound: Score) -> float | None:
 
 
 def evaluate(
-    problem: CacheProblem, scorer: Scorer, seed: int, variants: Mapping[str, Hits] | None = None
+    problem: CacheProblem, policy: Scorer | Decider, seed: int, variants: Mapping[str, Hits] | None = None
 ) -> Evaluation:
     """Replay the whole trace with the policy, each baseline and each bound; score the held-out span.
 
     Args:
         problem: what was learned.
-        scorer: the learned policy.
+        policy: the learned policy.
         seed: of the candidates it draws, and of the intervals.
         variants: which requests of the whole trace hit, bool (n,), with other ways to run the policy, by name.
 
     Raises:
         ConfigError: a variant has the name of another policy.
     """
-    variants = variants or {}
-    if taken := sorted({POLICY, *BASELINES} & set(variants)):
+    variants, classical = variants or {}, classical_hits(problem)
+    if taken := sorted({POLICY, *classical} & set(variants)):
         raise ConfigError(f"a variant cannot be called {taken[0]}: a policy of that name is judged beside it")
-    span, values = problem.held_out, problem.values
 
     def judged(hits: Mapping[str, Hits]) -> dict[str, Score]:
-        return {name: score(problem.trace, hit, span, values) for name, hit in hits.items()}
+        return {name: problem.score(hit, problem.held_out) for name, hit in hits.items()}
 
-    learned = {POLICY: replay_scorer(problem, scorer, seed), **variants}
-    classical = {name: replay(problem.trace, name, problem.capacity).hit for name in BASELINES}
-    clairvoyant = {name: replay(problem.trace, name, problem.capacity).hit for name in BOUNDS}
-    baselines, (bound, bound_found) = judged(classical), bound_score(problem.trace, problem.capacity, span, values)
-    shown = {**learned, **{name: classical[name] for name in (best_of(baselines), REFERENCE_BASELINE)}}
+    learned = {POLICY: replay_policy(problem, policy, seed), **variants}
+    baselines, reference, (bound, bound_found) = judged(classical), reference_name(problem), problem_bound(problem)
+    references = dict.fromkeys((best_of(baselines), reference))
+    shown = {name: _shown(problem, hit) for name, hit in (*learned.items(), *((r, classical[r]) for r in references))}
     return Evaluation(
         policy=judged(learned)[POLICY],
         variants=judged(variants),
         baselines=baselines,
-        bounds={**judged(clairvoyant), bound: bound_found},
+        bounds={**judged(clairvoyant_hits(problem)), bound: bound_found},
         bound=bound,
-        comparisons={name: _comparisons(problem, name, shown, seed) for name in learned},
+        reference=reference,
+        comparisons={
+            name: {o: _compared(problem, shown[name], shown[o], seed) for o in (POLICY, *references) if o != name}
+            for name in learned
+        },
         timeline=_timeline(problem, shown),
     )
 
 
-def _comparisons(problem: CacheProblem, name: str, shown: Mapping[str, Hits], seed: int) -> dict[str, Comparison]:
-    """Return how the policy of that name compares with the learned one, unless it is that, and with the baselines."""
-    span, references = problem.held_out, [other for other in shown if other in (POLICY, *BASELINES) and other != name]
-    return {
-        other: Comparison(
-            *(
-                paired_difference(shown[name][span], shown[other][span], values[span], seed)
-                for values in (problem.values, np.ones(len(problem.trace)))
-            )
-        )
-        for other in references
-    }
+class _Shown(NamedTuple):
+    """What the policies that are compared did on the held-out span, (m,): hits, and what they gained."""
+
+    hit: Hits
+    gained: FloatArray
 
 
-def _timeline(problem: CacheProblem, shown: Mapping[str, Hits]) -> Timeline:
+def _shown(problem: CacheProblem, hit: Hits) -> _Shown:
+    return _Shown(hit[problem.held_out], gains(problem.trace, hit, problem.staleness_weight)[problem.held_out])
+
+
+def _compared(problem: CacheProblem, one: _Shown, other: _Shown, seed: int) -> Comparison:
+    values = problem.values[problem.held_out]
+    return Comparison(
+        value_ratio=paired_difference(one.gained, other.gained, values, seed),
+        hit_ratio=paired_difference(one.hit, other.hit, np.ones(values.size), seed),
+    )
+
+
+def _timeline(problem: CacheProblem, shown: Mapping[str, _Shown]) -> Timeline:
     begin, values = problem.training, problem.values[problem.held_out]
     marks = window_marks(values.size, WINDOWS)
     worth = _sums(values, marks)
@@ -168,10 +179,10 @@ def _timeline(problem: CacheProblem, shown: Mapping[str, Hits]) -> Timeline:
         edges=tuple(begin + mark for mark in marks),
         value_ratios={
             name: tuple(
-                float(gained / all_) if all_ > 0 else None
-                for gained, all_ in zip(_sums(values * hit[problem.held_out], marks), worth, strict=True)
+                float(won / all_) if all_ > 0 else None
+                for won, all_ in zip(_sums(values * one.gained, marks), worth, strict=True)
             )
-            for name, hit in shown.items()
+            for name, one in shown.items()
         },
     )
 
@@ -181,9 +192,24 @@ def _sums(column: FloatArray, marks: Sequence[int]) -> list[float]:
     return [float(column[a:b].sum()) for a, b in itertools.pairwise(marks)]
 
 
-def replay_scorer(problem: CacheProblem, scorer: Scorer, seed: int) -> Hits:
-    """Return which requests hit, bool (n,), with the scorer in charge from an empty cache on."""
+def replay_policy(problem: CacheProblem, policy: Scorer | Decider, seed: int) -> Hits:
+    """Return which requests hit, bool (n,), with the learned policy in charge from an empty cache on."""
+    if problem.setting is not None:
+        assert isinstance(policy, Decider)
+        return replay_decided(problem.setting, policy, seed).hit
+    assert isinstance(policy, Scorer)
     hit = np.zeros(len(problem.trace), np.bool_)
     cache = create_caches(problem.stream, problem.trace.n_keys, 1, seed)
-    replay_until(cache, 0, problem.stream, len(problem.trace), scorer, SERVING_CANDIDATES, hit)
+    replay_until(cache, 0, problem.stream, len(problem.trace), policy, SERVING_CANDIDATES, hit)
     return hit
+
+
+def learned_options(problem: CacheProblem, scorer: Scorer) -> dict[str, Any]:
+    """Return the options of policy `learned` with which the scorer decides as in training and evaluation."""
+    return {
+        "scorer": scorer,
+        "capacity_objects": problem.capacity.mean_objects(problem.span),
+        "missing": missing_values(problem.span),
+        "history_multiple": problem.history_multiple,
+        "stride": problem.stream.stride,
+    }

@@ -11,12 +11,12 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from torch.nn.utils import vector_to_parameters
 
-from envs.vector import EvictionVecEnv
+from envs.vector import DecisionVecEnv
 from learning.algorithms import latest_loss
 from learning.average import WeightAverage
 from learning.checkpoint import Checkpoint, Say, State
-from learning.policies import scorer_of
-from learning.scorer import ScorerNet
+from learning.networks import PolicyNet
+from learning.policies import net_of
 from learning.snapshot import capture, restore
 from learning.validation import Validation
 
@@ -65,7 +65,7 @@ class Follow(BaseCallback):
     """
 
     def __init__(
-        self, env: EvictionVecEnv, timesteps: int, patience: int, validation: Validation, outside: Outside
+        self, env: DecisionVecEnv, timesteps: int, patience: int, validation: Validation, outside: Outside
     ) -> None:
         super().__init__()
         self._kept: Kept | None = None
@@ -88,8 +88,8 @@ class Follow(BaseCallback):
         return self._kept
 
     @property
-    def net(self) -> ScorerNet:
-        """The scorer of those weights, on the CPU."""
+    def net(self) -> PolicyNet:
+        """The network of those weights, on the CPU."""
         return self._net(self.kept.weights)
 
     @property
@@ -120,7 +120,7 @@ class Follow(BaseCallback):
         self.timesteps = done = self.model.num_timesteps
         turn = is_last or self._restored or done >= self._next_turn
         if not self._restored:
-            self._average.add(scorer_of(self.model.policy))
+            self._average.add(net_of(self.model.policy))
             if turn or done >= self._next_report:
                 self._report(done)
             if turn and self._outside.checkpoint:
@@ -161,8 +161,8 @@ class Follow(BaseCallback):
         model._last_obs = self._env.reset()
         model._last_episode_starts = np.ones(self._env.num_envs, np.bool_)
 
-    def _net(self, weights: torch.Tensor) -> ScorerNet:
-        net = copy.deepcopy(scorer_of(self.model.policy)).cpu()
+    def _net(self, weights: torch.Tensor) -> PolicyNet:
+        net = copy.deepcopy(net_of(self.model.policy)).cpu()
         vector_to_parameters(weights.clone(), net.parameters())
         return net
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.history import missing_values
 from cachesim.policies import guarded
 from cachesim.policies.guarded import Leadership, leadership
 from cachesim.replay import begin
 from cachesim.requests import chunks
 from cachesim.scorer import Scorer
+from learning.evaluate import learned_options
 from learning.problem import CacheProblem
 
 
@@ -31,7 +31,7 @@ class GuardedReplay:
 
 
 def replay_guarded(problem: CacheProblem, scorer: Scorer, seed: int) -> GuardedReplay:
-    """Replay the whole trace with the guard in charge of the scorer, which decides as `replay_scorer` lets it.
+    """Replay the whole trace with the guard in charge of the scorer, which decides as `replay_policy` lets it.
 
     When the trace is a sample of the keys, cache and shadows are those of the sample, as everywhere in its evaluation.
 
@@ -55,12 +55,5 @@ def replay_guarded(problem: CacheProblem, scorer: Scorer, seed: int) -> GuardedR
 
 def guarded_options(problem: CacheProblem, scorer: Scorer) -> dict[str, Any]:
     """Return the options of policy `guarded` with which the scorer decides as in training and evaluation."""
-    return {
-        "scorer": scorer,
-        "capacity_objects": problem.capacity.mean_objects(problem.span),
-        "missing": missing_values(problem.span),
-        "history_multiple": problem.history_multiple,
-        "stride": problem.stream.stride,
-        "objective": problem.objective,
-        "trained_requests": problem.training,
-    }
+    options = learned_options(problem, scorer)
+    return {**options, "objective": problem.objective, "trained_requests": problem.training}

@@ -1,16 +1,17 @@
 """Hybrid at run time: learned eviction, and times to live that keep each endpoint inside its staleness budget."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.history import missing_values
 from cachesim.lifetimes import lifetimes_within
-from cachesim.metrics import Score, score, stale_hits
+from cachesim.metrics import Score, stale_hits
 from cachesim.replay import replay
 from cachesim.rollout import kept_requests
 from cachesim.scorer import Scorer
+from learning.evaluate import learned_options
 from learning.problem import CacheProblem
 from schemas.trace import FloatArray
 
@@ -20,47 +21,64 @@ class Hybrid:
     """Learned eviction under times to live.
 
     Attributes:
-        ttl_s: float64 (endpoints,), seconds, chosen on the training span alone.
-        hit: bool (n,), which requests hit.
-        score: on the held-out span.
-        stale_by_endpoint: float64 (endpoints,), the share of its hits there that were stale, NaN without hits.
+        budget: the share of each endpoint's hits that may be stale.
+        lifetime_s: by endpoint, chosen on the training span alone; None = until it is evicted, 0 = not stored.
+        stale_ratio: by endpoint, the share of its hits on the held-out span that are stale; None without hits.
+        hit: bool (n,), which requests of the whole trace hit.
+        lru: how LRU scores on the held-out span under the same times to live.
     """
 
-    ttl_s: FloatArray
+    budget: float
+    lifetime_s: dict[str, float | None]
+    stale_ratio: dict[str, float | None]
     hit: NDArray[np.bool_]
-    score: Score
-    stale_by_endpoint: FloatArray
+    lru: Score
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON, without the hits."""
+        endpoints = {
+            name: {"lifetime_s": self.lifetime_s[name], "stale_ratio": self.stale_ratio[name]}
+            for name in self.lifetime_s
+        }
+        return {"budget": self.budget, "lru": asdict(self.lru), "by_endpoint": endpoints}
 
 
-def hybrid(problem: CacheProblem, scorer: Scorer, budget: float, history_multiple: int, seed: int) -> Hybrid:
+def hybrid(problem: CacheProblem, scorer: Scorer, budget: float, seed: int) -> Hybrid:
     """Replay the whole trace with the scorer in charge of eviction, and with times to live that fit a budget.
 
     Args:
-        problem: of the eviction that was learned, all keys of it (no `key_sample`).
+        problem: of the eviction that was learned.
         scorer: the learned policy.
         budget: the share of each endpoint's hits that may be stale, in [0, 1].
-        history_multiple: as in training.
         seed: of the candidates.
 
     Raises:
         ConfigError: the budget is outside its range.
         TraceError: the requests have no versions.
     """
-    trace, span, held_out = problem.trace, problem.span, problem.held_out
-    ttl_s = lifetimes_within(span, kept_requests(span, problem.capacity), budget)
-    hit = replay(
-        trace,
-        "learned",
-        problem.capacity,
-        ttl_s=ttl_s[trace.endpoint],
-        seed=seed,
-        scorer=scorer,
-        capacity_objects=problem.capacity.mean_objects(span),
-        missing=missing_values(span),
-        history_multiple=history_multiple,
-    ).hit
-    endpoint, n = trace.endpoint[held_out], ttl_s.size
-    hits = np.bincount(endpoint, hit[held_out], n)
-    stale = np.bincount(endpoint, stale_hits(trace, hit)[held_out], n)
-    shares = np.divide(stale, hits, out=np.full(n, np.nan), where=hits > 0)
-    return Hybrid(ttl_s, hit, score(trace, hit, held_out, problem.values), shares)
+    trace = problem.trace
+    lifetime_s = lifetimes_within(problem.span, kept_requests(problem.span, problem.capacity), budget)
+    ttl_s, options = lifetime_s[trace.endpoint], learned_options(problem, scorer)
+    hit = replay(trace, "learned", problem.capacity, ttl_s=ttl_s, seed=seed, **options).hit
+    lru = replay(trace, "lru", problem.capacity, ttl_s=ttl_s).hit
+    return Hybrid(
+        budget=budget,
+        lifetime_s=_by_endpoint(problem, lifetime_s),
+        stale_ratio=_by_endpoint(problem, _stale_ratio(problem, hit)),
+        hit=hit,
+        lru=problem.score(lru, problem.held_out),
+    )
+
+
+def _stale_ratio(problem: CacheProblem, hit: NDArray[np.bool_]) -> FloatArray:
+    """Return that of each endpoint on the held-out span, (endpoints,); NaN without hits."""
+    endpoint, n = problem.trace.endpoint[problem.held_out], len(problem.trace.endpoint_names)
+    hits = np.bincount(endpoint, hit[problem.held_out], n)
+    stale = np.bincount(endpoint, stale_hits(problem.trace, hit)[problem.held_out], n)
+    shares: FloatArray = np.divide(stale, hits, out=np.full(n, np.nan), where=hits > 0)
+    return shares
+
+
+def _by_endpoint(problem: CacheProblem, values: FloatArray) -> dict[str, float | None]:
+    finite = [value if np.isfinite(value) else None for value in values.tolist()]
+    return dict(zip(problem.trace.endpoint_names, finite, strict=True))

@@ -1,4 +1,4 @@
-"""Memories of decisions whose candidates were all judged: what was seen, and what keeping each candidate was worth."""
+"""Memories of decisions whose actions were all judged: what was seen, and what each action would have cost."""
 
 from typing import Any
 
@@ -8,35 +8,35 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
 
-from envs.vector import EvictionVecEnv
+from envs.vector import DecisionVecEnv
 
-Judged = tuple[torch.Tensor, torch.Tensor]  # features (m, k, f) and worths (m, k)
+Judged = tuple[torch.Tensor, torch.Tensor]  # features (m, ..., f) and costs (m, actions)
 
 
 class JudgedRollout(RolloutBuffer):
     """The decisions of a rollout, for A2C and PPO.
 
     Args:
-        env: says what the candidates of the decisions just taken were worth.
+        env: says what each action would have cost at the decisions just made.
         args, kwargs: as Stable-Baselines3's buffer takes them.
     """
 
-    def __init__(self, *args: Any, env: EvictionVecEnv, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, env: DecisionVecEnv, **kwargs: Any) -> None:
         self._env = env
         super().__init__(*args, **kwargs)
 
     def reset(self) -> None:
         super().reset()
-        self.worths = np.zeros(self.observations.shape[:3], np.float32)  # (steps, caches, k)
+        self.costs = np.zeros((self.buffer_size, *self._env.judged.shape), np.float32)  # (steps, batch, actions)
 
     def add(self, *args: Any, **kwargs: Any) -> None:
-        self.worths[self.pos] = self._env.judged
+        self.costs[self.pos] = self._env.judged
         super().add(*args, **kwargs)
 
     def decisions(self) -> Judged:
         """Return all decisions of the rollout."""
-        rows, worths = _flat(self.observations), _flat(self.worths)
-        return torch.from_numpy(rows).to(self.device), torch.from_numpy(worths).to(self.device)
+        rows, costs = _flat(self.observations), _flat(self.costs)
+        return torch.from_numpy(rows).to(self.device), torch.from_numpy(costs).to(self.device)
 
 
 class JudgedReplay(ReplayBuffer):
@@ -53,19 +53,20 @@ class JudgedReplay(ReplayBuffer):
     ) -> None:
         # `optimize_memory_usage` leaves out the array of next observations.
         super().__init__(buffer_size, observation_space, action_space, device, n_envs, True, False)
-        self.worths = np.zeros(self.observations.shape[:3], np.float32)  # (rounds, caches, k)
+        shape = self.buffer_size, n_envs, int(action_space.n)
+        self.costs = np.zeros(shape, np.float32)
 
-    def store(self, rows: NDArray[np.float32], worths: NDArray[np.float32]) -> None:
-        """Keep a round of decisions, one of each cache: features (caches, k, f) and worths (caches, k)."""
-        self.observations[self.pos], self.worths[self.pos] = rows, worths
+    def store(self, rows: NDArray[np.float32], costs: NDArray[np.float32]) -> None:
+        """Keep a round of decisions: features (batch, ..., f) and costs (batch, actions)."""
+        self.observations[self.pos], self.costs[self.pos] = rows, costs
         self.pos = (self.pos + 1) % self.buffer_size
         self.full = self.full or self.pos == 0
 
     def draw(self, batch_size: int) -> Judged:
         """Return so many decisions, each drawn from all that are kept."""
         drawn = np.random.randint(0, self.kept * self.n_envs, batch_size)  # SB3 seeds and draws from the global state
-        rows, worths = _flat(self.observations)[drawn], _flat(self.worths)[drawn]
-        return torch.from_numpy(rows).to(self.device), torch.from_numpy(worths).to(self.device)
+        rows, costs = _flat(self.observations)[drawn], _flat(self.costs)[drawn]
+        return torch.from_numpy(rows).to(self.device), torch.from_numpy(costs).to(self.device)
 
     @property
     def kept(self) -> int:

@@ -18,8 +18,8 @@ from cachesim.recorded import DecisionLog, empty_log, outcomes, replay_recording
 from cachesim.rollout import build_oracle
 from cachesim.sampled import create_caches
 from learning.losses import Loss
+from learning.networks import ScorerNet
 from learning.problem import CacheProblem
-from learning.scorer import ScorerNet
 from learning.threads import one_thread
 
 ROUNDS = 300  # between which the network that serves stays the same

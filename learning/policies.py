@@ -1,8 +1,7 @@
-"""The Stable-Baselines3 policies around the shared scorer: one score a candidate is one logit or Q-value an action."""
+"""The Stable-Baselines3 policies around our networks: each score is the logit or the Q-value of an action."""
 
 from typing import Any, cast
 
-import gymnasium as gym
 import torch
 from stable_baselines3.common.distributions import CategoricalDistribution, Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -11,11 +10,11 @@ from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import nn
 
-from learning.scorer import ScorerNet
+from learning.networks import PolicyNet, net_for
 
 
 class Unchanged(BaseFeaturesExtractor):
-    """Hands the observation (batch, k, f) on as it is."""
+    """Hands the observation (batch, ..., f) on as it is."""
 
     def __init__(self, observation_space: Any) -> None:
         super().__init__(observation_space, features_dim=observation_space.shape[-1])
@@ -24,8 +23,8 @@ class Unchanged(BaseFeaturesExtractor):
         return observations
 
 
-class SharedScorerActor(ActorCriticPolicy):
-    """For PPO and A2C: the logits of the k actions are the scores of the k candidates. The critic always says 0.
+class BanditActor(ActorCriticPolicy):
+    """For PPO and A2C: the scores are the logits of the actions. The critic always says 0.
 
     The rewards of all actions are known, so that no critic is needed to tell how good an action is.
     """
@@ -34,7 +33,7 @@ class SharedScorerActor(ActorCriticPolicy):
         super().__init__(*args, **{"features_extractor_class": Unchanged, **kwargs})
 
     def _build(self, lr_schedule: Schedule) -> None:
-        self.scorer = ScorerNet(shape_of(self.observation_space)[1])
+        self.net = net_for(self.observation_space, self.action_space)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def forward(
@@ -45,32 +44,32 @@ class SharedScorerActor(ActorCriticPolicy):
         return actions, self.predict_values(obs), distribution.log_prob(actions)
 
     def get_distribution(self, obs: Any) -> Distribution:
-        logits = self.scorer(obs)  # (batch, k)
+        logits = self.net(obs)  # (batch, actions)
         return cast(CategoricalDistribution, self.action_dist).proba_distribution(action_logits=logits)
 
     def predict_values(self, obs: Any) -> torch.Tensor:
         return torch.zeros(len(obs), 1, device=self.device)
 
 
-class SharedScorerQNetwork(QNetwork):
-    """The Q-values of the k actions are the scores of the k candidates, less their mean.
+class BanditQNetwork(QNetwork):
+    """The Q-values of the actions are their scores, less the mean score.
 
     The reward of an action is its advantage over a random one, so that the value of a state is 0 and the rest of a
     duelling network remains: Wang et al., "Dueling Network Architectures for Deep Reinforcement Learning", ICML 2016.
     """
 
-    q_net: ScorerNet  # type: ignore[assignment]  # annotated as a Sequential
+    q_net: PolicyNet  # type: ignore[assignment]  # annotated as a Sequential
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.q_net = ScorerNet(shape_of(self.observation_space)[1])
+        self.q_net = net_for(self.observation_space, self.action_space)
 
     def forward(self, obs: Any) -> torch.Tensor:
-        scores: torch.Tensor = self.q_net(obs)  # (batch, k)
+        scores: torch.Tensor = self.q_net(obs)  # (batch, actions)
         return scores - scores.mean(dim=1, keepdim=True)
 
 
-class SharedScorerDQN(DQNPolicy):
+class BanditDQNPolicy(DQNPolicy):
     """For DQN."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -78,17 +77,11 @@ class SharedScorerDQN(DQNPolicy):
 
     def make_q_net(self) -> QNetwork:
         arguments = self._update_features_extractor(self.net_args, features_extractor=None)
-        return SharedScorerQNetwork(**arguments).to(self.device)
+        return BanditQNetwork(**arguments).to(self.device)
 
 
-def scorer_of(policy: nn.Module) -> ScorerNet:
-    """Return the scorer inside either policy."""
-    if isinstance(policy, SharedScorerDQN):
-        return cast(SharedScorerQNetwork, policy.q_net).q_net
-    return cast(SharedScorerActor, policy).scorer
-
-
-def shape_of(space: gym.Space[Any]) -> tuple[int, int]:
-    """Return (k, f) of an observation space of candidates."""
-    candidates, n_features = cast(gym.spaces.Box, space).shape
-    return candidates, n_features
+def net_of(policy: nn.Module) -> PolicyNet:
+    """Return the network inside either policy."""
+    if isinstance(policy, BanditDQNPolicy):
+        return cast(BanditQNetwork, policy.q_net).q_net
+    return cast(BanditActor, policy).net

@@ -1,15 +1,23 @@
 """What is to be learned: a trace, a cache, what a hit is worth, and which part may be looked at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cachesim.capacity import Capacity
 from cachesim.categories import Indicator, encode
 from cachesim.features import Feature, feature_table
 from cachesim.keysample import scaled
+from cachesim.lifetimes import DEFAULT_LADDER_S, require_versions
+from cachesim.metrics import Score, score
+from cachesim.misses import miss_features
 from cachesim.objective import Objective, fit_objective, for_columns, values_of
 from cachesim.rollout import kept_requests
 from cachesim.sampled import Stream, build_stream
+from cachesim.setting import Setting, admission_setting, ttl_setting
 from schemas.config import TrainConfig
 from schemas.errors import GateError, TraceError
 from schemas.expectations import MIN_REQUESTS
@@ -30,6 +38,7 @@ class CacheProblem:
         stream: the trace as sampled eviction reads it.
         history_multiple: keys remembered, in capacities of objects, residents not counted.
         indicators: what the last columns of the trace are.
+        setting: which decision on misses is learned; None = eviction.
     """
 
     trace: Trace
@@ -41,6 +50,7 @@ class CacheProblem:
     stream: Stream
     history_multiple: int
     indicators: tuple[Indicator, ...] = ()
+    setting: Setting | None = None
 
     @property
     def span(self) -> Trace:
@@ -58,6 +68,16 @@ class CacheProblem:
         n, stream = self.training, self.stream
         return stream._replace(key=stream.key[:n], charge=stream.charge[:n], history=stream.history[:n])
 
+    @property
+    def staleness_weight(self) -> float:
+        """What a stale hit costs, in what a fresh one is worth."""
+        return 0.0 if self.setting is None else self.setting.staleness_weight
+
+    def score(self, hit: NDArray[np.bool_], span: slice) -> Score:
+        """Return the score on a span of a replay of the first m requests, or all, bool (m,)."""
+        m = hit.size
+        return score(self.trace[:m], hit, span, self.values[:m], staleness_weight=self.staleness_weight)
+
     @cached_property
     def eviction_age_requests(self) -> float:
         """Mean age at eviction under LRU on the training span; NaN when it evicts nothing."""
@@ -66,7 +86,9 @@ class CacheProblem:
     @property
     def features(self) -> tuple[Feature, ...]:
         """The inputs of the network, in order."""
-        return feature_table(self.trace.column_names, self.indicators)
+        if self.setting is None:
+            return feature_table(self.trace.column_names, self.indicators)
+        return miss_features(self.trace.column_names, self.setting.every_miss, self.indicators)
 
     @property
     def feature_columns(self) -> tuple[str, ...]:
@@ -78,10 +100,12 @@ def build_problem(trace: Trace, config: TrainConfig) -> CacheProblem:
     """Set up the problem that `config` describes.
 
     Raises:
-        TraceError: there are fewer than 1,000 requests.
-        ConfigError: a capacity, weight or text column that cannot be used with this trace.
+        TraceError: there are fewer than 1,000 requests, or none with the versions that decision ttl needs.
+        ConfigError: a capacity, weight, text column or option of the decision that cannot be used with this trace.
         GateError: no hit on the held-out requests is worth anything, so that nothing could be judged.
     """
+    if config.staleness_budget is not None:
+        require_versions(trace)
     if len(trace) < MIN_REQUESTS:
         raise TraceError(f"{len(trace)} requests are too few to learn from: at least {MIN_REQUESTS:,} are needed")
     served, capacity = _capacities(trace, config)
@@ -93,9 +117,23 @@ def build_problem(trace: Trace, config: TrainConfig) -> CacheProblem:
     if not values[training:].any():
         raise GateError("cache_weights: no hit on the held-out requests is worth anything; weigh another column")
     stream = build_stream(trace, capacity, training, config.history_multiple, config.key_sample)
-    return CacheProblem(
+    problem = CacheProblem(
         trace, training, capacity, served, objective, values, stream, config.history_multiple, indicators
     )
+    return replace(problem, setting=_setting(problem, config))
+
+
+def _setting(problem: CacheProblem, config: TrainConfig) -> Setting | None:
+    """Return which decision on misses is learned; None = eviction."""
+    if config.decision == "eviction":
+        return None
+    place = problem.trace, problem.training, problem.capacity, problem.values, config.eviction or "lru"
+    memory: dict[str, Any] = {"history_multiple": config.history_multiple, "key_sample": config.key_sample}
+    if config.decision == "admission":
+        return admission_setting(*place, **memory)
+    ladder_s = DEFAULT_LADDER_S if config.ttl_ladder_s is None else (0.0, *config.ttl_ladder_s, np.inf)
+    weight = 1.0 if config.staleness_weight is None else config.staleness_weight
+    return ttl_setting(*place, ladder_s, weight, **memory)
 
 
 def _capacities(trace: Trace, config: TrainConfig) -> tuple[Capacity, Capacity]:

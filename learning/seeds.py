@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cachesim.metrics import score
-from learning.evaluate import replay_scorer
+from learning.evaluate import replay_policy
 from learning.follow import OnMetric, OnProgress
 from learning.problem import CacheProblem
 from learning.train import TrainedPolicy
@@ -86,5 +85,5 @@ def spread(values: Sequence[float | None]) -> dict[str, float | None]:
 
 
 def _test_ratio(problem: CacheProblem, run: SeedRun) -> float | None:
-    hit = replay_scorer(problem, run.trained.scorer, run.seed)
-    return score(problem.trace, hit, problem.held_out, problem.values).value_ratio
+    hit = replay_policy(problem, run.trained.policy, run.seed)
+    return problem.score(hit, problem.held_out).value_ratio

@@ -1,6 +1,6 @@
 """What a Stable-Baselines3 training depends on from one rollout to the next, as plain data and back.
 
-The caches are left out: they are loaded anew where a snapshot is taken, from what the snapshot holds.
+The caches, or decisions to draw from, are left out: a replay loads them anew where a snapshot is taken.
 """
 
 import json
@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from cachesim.rollout import Decisions
+from envs.vector import Decisions
 from learning.bandits import BanditDQN
 from learning.checkpoint import State
 from learning.judged import JudgedReplay
 
 _COUNTERS = ("num_timesteps", "_n_updates", "_current_progress_remaining", "_n_calls", "exploration_rate")
-_STORED = ("observations", "worths")  # arrays of the buffer of DQN
+_STORED = ("observations", "costs")  # arrays of the buffer of DQN
 
 
 def capture(model: BaseAlgorithm, decisions: Decisions) -> State:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from schemas.trace import FloatArray
 
+Gains = NDArray[np.bool_] | FloatArray
 BLOCKS = 12
 CONFIDENCE = 0.95
 RESAMPLES = 2_000
@@ -32,8 +33,8 @@ class Difference:
     """By how much the ratio of one policy exceeds that of another on the same requests.
 
     Attributes:
-        difference: of the two ratios, in [-1, 1].
-        low, high: the 95 % interval of it, in [-1, 1]; None where there are too few requests for one, or too few that
+        difference: of the two ratios, in [-1, 1]; beyond where stale hits weigh more than 1.
+        low, high: the 95 % interval of it; None where there are too few requests for one, or too few that
             the two serve differently.
     """
 
@@ -42,24 +43,29 @@ class Difference:
     high: float | None
 
 
-def paired_difference(first: NDArray[np.bool_], second: NDArray[np.bool_], values: FloatArray, seed: int) -> Difference:
+def paired_difference(first: Gains, second: Gains, values: FloatArray, seed: int) -> Difference:
     """Return by how much the value ratio of `first` exceeds that of `second`.
 
     The interval is that of the circular block bootstrap-t: 12 blocks are drawn, and both the value that is gained and
     the value of all requests are summed over them, as the ratio has a denominator that varies too.
 
     Args:
-        first, second: shape (n,), which requests of the span hit.
+        first, second: shape (n,), which requests of the span hit, or what each gained, see `metrics.gains`.
         values: shape (n,), what a hit on each is worth, >= 0 and not 0 everywhere; ones compare hit ratios.
         seed: the same seed draws the same blocks.
     """
-    gained = values * (first.astype(np.float64) - second)
+    apart = first.astype(np.float64) - second
+    gained = values * apart
     difference = float(gained.sum() / values.sum())
     if not gained.any():  # the same on each request that is worth something
         return Difference(0.0, 0.0, 0.0)
     if first.size < FEWEST_REQUESTS:
         return Difference(difference, None, None)
-    return Difference(difference, *_interval(gained, values, difference, np.random.default_rng(seed)))
+    low, high = _interval(gained, values, difference, np.random.default_rng(seed))
+    if low is None or high is None:
+        return Difference(difference, None, None)
+    largest = float(np.abs(apart).max())
+    return Difference(difference, max(low, -largest), min(high, largest))
 
 
 def _interval(
@@ -80,8 +86,7 @@ def _interval(
     ends = difference - above * unsure, difference - below * unsure
     if not np.isfinite(ends).all():
         return None, None
-    low, high = np.clip(ends, -1.0, 1.0)
-    return float(low), float(high)
+    return float(ends[0]), float(ends[1])
 
 
 def _standard_error(residual: FloatArray, mean_worth: FloatArray) -> FloatArray:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.metrics import score
 from learning.problem import CacheProblem
 from schemas.config import TrainConfig
 
@@ -21,7 +20,7 @@ class Validation:
         problem: what is learned.
         start: first request of the part; the length of the span when there is none.
         held_back: whether no decision is made in the part.
-        weighted: whether hits are not worth the same.
+        weighted: whether hits are not worth the same, as they weigh differently or stale ones count less.
     """
 
     problem: CacheProblem
@@ -33,12 +32,12 @@ class Validation:
     def of(cls, problem: CacheProblem, config: TrainConfig) -> "Validation":
         """Return that of a training with `config`."""
         start = int((1 - config.validation_fraction) * problem.training)
-        return cls(problem, start, config.hold_back, bool(config.cache_weights))
+        return cls(problem, start, config.hold_back, bool(config.cache_weights or problem.staleness_weight))
 
     def curves(self, hit: NDArray[np.bool_]) -> dict[str, float]:
         """Return the points of the curves that a replay of the span, bool (n,), gives."""
         found = {"training_hit_ratio": float(hit.mean())}
-        judged = score(self.problem.span, hit, self._part, self.problem.values[: self.problem.training])
+        judged = self.problem.score(hit, self._part)
         if judged.hit_ratio is not None:
             found["validation_hit_ratio"] = judged.hit_ratio
         if self.weighted and judged.value_ratio is not None:

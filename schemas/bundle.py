@@ -38,6 +38,25 @@ class Candidates(BundlePart):
     use: int = Field(ge=2)
 
 
+class MissActions(BundlePart):
+    """What each score of a decision on a miss stands for."""
+
+    eviction: str = Field(description="the policy that makes room")
+    lifetimes_s: tuple[float | None, ...] = Field(
+        min_length=2, description="what each action lets the copy live; 0 = not stored, null = until it is evicted"
+    )
+    staleness_weight: float = Field(ge=0, description="what a stale hit costs, in what a fresh one is worth")
+
+
+class EndpointLifetimes(BundlePart):
+    """Times to live that keep each endpoint inside a staleness budget, for use beside the learned eviction."""
+
+    staleness_budget: float = Field(ge=0, le=1, description="share of an endpoint's hits that may be stale")
+    lifetimes_s: dict[str, float | None] = Field(
+        description="by endpoint, from the training span; 0 = not stored, null = until it is evicted"
+    )
+
+
 class Capacity(BundlePart):
     """The size of the cache that the policy was trained for."""
 
@@ -68,10 +87,12 @@ class DataSummary(Span):
 class PolicyDescription(BundlePart):
     """All that is known of a policy before its files are written."""
 
-    decision: Literal["eviction"]
+    decision: Literal["eviction", "admission", "ttl"]
     algorithm: str
     features: tuple[Feature, ...] = Field(min_length=1, description="the columns of the input, in order")
-    candidates: Candidates
+    candidates: Candidates | None = Field(description="of an eviction; null where a miss is decided")
+    actions: MissActions | None = Field(default=None, description="of a decision on a miss; null of an eviction")
+    endpoint_lifetimes: EndpointLifetimes | None = None
     feature_columns: tuple[str, ...] = Field(default=(), description="columns of the table that features are made of")
     endpoints: tuple[str, ...] = Field(
         default=(), description="known in training, each with averages of its own, in the order of their codes"
@@ -105,9 +126,9 @@ class GoldenRows(BundlePart):
 
     Attributes:
         tolerance: largest difference of a score that another runtime may make.
-        inputs: [state][candidate][feature], raw; None = NaN.
-        scores: [state][candidate].
-        decisions: [state], the candidate with the highest score, the first of equals.
+        inputs: [state][candidate][feature], raw; None = NaN. Of a decision on a miss there is one row a state.
+        scores: [state][candidate], or [state][action] of a decision on a miss.
+        decisions: [state], the candidate, or the action, with the highest score, the first of equals.
     """
 
     tolerance: float = Field(gt=0)

@@ -1,13 +1,16 @@
 """The options of each flow: typed, frozen and closed. The command line, Prefect and the docs all read these."""
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from itertools import pairwise
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.errors import ConfigError
 from schemas.names import nearest as nearest  # also offered from here
 
+Decision = Literal["eviction", "admission", "ttl"]
 Algorithm = Literal["dqn", "ppo", "a2c"]
 MAP_HELP = "where names differ, COLUMN=NAME_IN_FILE, e.g. key=url"
 AUTO = "auto"  # stands for all columns that can be learned from
@@ -20,6 +23,12 @@ OWN_OPTIONS: dict[Algorithm, tuple[str, ...]] = {  # of each learning algorithm,
     "ppo": ("n_steps", "n_epochs", "ent_coef", "clip_range"),
     "a2c": ("n_steps", "ent_coef"),
 }
+DECISION_OPTIONS: dict[Decision, tuple[str, ...]] = {  # of each decision, beside those that all have
+    "eviction": ("staleness_budget",),
+    "admission": ("eviction",),
+    "ttl": ("eviction", "ttl_ladder_s", "staleness_weight"),
+}
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Config = TypeVar("Config", bound="FlowConfig")
 
 
@@ -84,13 +93,37 @@ class TrainConfig(ReadConfig):
     """Learn what a cache should keep, judge it on later requests, export it and register it."""
 
     algorithm: Algorithm = Field(default="dqn", description="dqn, ppo or a2c")
-    decision: Literal["eviction"] = Field(default="eviction", description="what is learned: eviction")
+    decision: Decision = Field(
+        default="eviction",
+        description="what is learned: eviction = which object leaves, admission = whether what was fetched enters, "
+        "ttl = for how long it is served",
+    )
+    eviction: str | None = Field(default=None, description="admission, ttl: the policy that makes room; unset = lru")
+    ttl_ladder_s: tuple[Seconds, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="ttl: times to live in seconds to choose from, rising; 0 = not stored, and for ever, are added; "
+        "unset = thirteen from 10 s to a day",
+    )
+    staleness_weight: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="ttl: what a stale hit costs, in what a fresh one is worth: 1 = it is worth nothing; unset = 1",
+    )
+    staleness_budget: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="eviction: the share of an endpoint's hits that may be stale; the policy is then judged with times "
+        "to live that keep to it as well, as hybrid",
+    )
     cache_size: int | None = Field(default=None, ge=1, description="capacity in objects")
     cache_bytes: int | None = Field(default=None, ge=1, description="capacity in bytes")
     cache_fraction: float | None = Field(
         default=None, gt=0, lt=1, description="capacity as a share of the distinct keys; 0.01 when no capacity is given"
     )
-    timesteps: int = Field(default=300_000, ge=1, description="eviction decisions to learn from")
+    timesteps: int = Field(default=300_000, ge=1, description="decisions to learn from")
     test_fraction: float = Field(default=0.4, ge=0.05, le=0.95, description="last share of the requests, held out")
     feature_columns: tuple[str, ...] = Field(default=(), description=FEATURES_HELP)
     cache_weights: dict[str, float] = Field(
@@ -153,17 +186,27 @@ class TrainConfig(ReadConfig):
 
     @model_validator(mode="after")
     def _options_of_the_algorithm(self) -> "TrainConfig":
-        own = OWN_OPTIONS[self.algorithm]
-        others = {name for names in OWN_OPTIONS.values() for name in names}.difference(own)
-        given = sorted(name for name in others if getattr(self, name) is not None)
-        if given:
-            raise ValueError(
-                f"{' and '.join(given)}: not an option of {self.algorithm}, "
-                f"whose own are learning_rate, batch_size, {', '.join(own)}"
-            )
+        own = ("learning_rate", "batch_size", *OWN_OPTIONS[self.algorithm])
+        self._refuse_others(self.algorithm, own, OWN_OPTIONS.values())
         if self.algorithm == "a2c" and self.batch_size is not None and self.n_steps is not None:
             raise ValueError("with a2c the batch is the rollout: give batch_size or n_steps, not both")
         return self
+
+    @model_validator(mode="after")
+    def _options_of_the_decision(self) -> "TrainConfig":
+        own = DECISION_OPTIONS[self.decision]
+        self._refuse_others(f"decision {self.decision}", own, DECISION_OPTIONS.values())
+        ladder_s = self.ttl_ladder_s or ()
+        if any(later <= earlier for earlier, later in pairwise(ladder_s)):
+            raise ValueError(f"ttl_ladder_s: the times to live must rise, got {', '.join(f'{s:g}' for s in ladder_s)}")
+        return self
+
+    def _refuse_others(self, owner: str, own: tuple[str, ...], all_options: Iterable[tuple[str, ...]]) -> None:
+        """Raise ValueError when an option is given that is not among `own`."""
+        others = {name for names in all_options for name in names}.difference(own)
+        given = sorted(name for name in others if getattr(self, name) is not None)
+        if given:
+            raise ValueError(f"{' and '.join(given)}: not an option of {owner}, whose own are {', '.join(own)}")
 
     def training_requests(self, requests: int) -> int:
         """Return how many of so many requests, the earliest ones, are learned from."""

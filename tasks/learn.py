@@ -14,9 +14,10 @@ from learning.describe import decision_states, describe, evaluation_dict
 from learning.evaluate import POLICY, Evaluation, evaluate
 from learning.follow import OnMetric, OnProgress
 from learning.guard import replay_guarded
+from learning.hybrid import Hybrid, hybrid
+from learning.networks import ExportedPolicy, ScorerNet
 from learning.online import replay_online
 from learning.problem import CacheProblem
-from learning.scorer import ExportedPolicy
 from learning.seeds import SeedRun, best_of, seed_configs, seeds_summary, train_seeds
 from learning.train import TrainedPolicy, train
 from schemas.config import TrainConfig
@@ -80,20 +81,38 @@ def learn(
     return Learned(kept, dict(curves[kept.seed]), summary, tuple(checkpoints.values()))
 
 
-def judge(problem: CacheProblem, trained: TrainedPolicy, config: TrainConfig, tracker: Tracker) -> Evaluation:
+@dataclass(frozen=True)
+class Judged:
+    """What the judgement on the held-out span brought.
+
+    Attributes:
+        evaluation: see `learning.evaluate`.
+        hybrid: the learned eviction under times to live, with a staleness budget.
+    """
+
+    evaluation: Evaluation
+    hybrid: Hybrid | None
+
+
+def judge(problem: CacheProblem, trained: TrainedPolicy, config: TrainConfig, tracker: Tracker) -> Judged:
     """Score the policy, its variants, the baselines and the bounds on the held-out span; see `learning.evaluate`.
 
-    The variants are "online", the policy that goes on learning, and "guarded", the frozen one with a guard in charge.
+    The variants of a learned eviction are "online", the policy that goes on learning, "guarded", the frozen one with a
+    guard in charge, and, with a staleness budget, "hybrid", the frozen one under times to live.
     """
-    variants = {
-        "online": replay_online(problem, trained.net, trained.normaliser, LOSS[config.algorithm], config.seed),
-        "guarded": replay_guarded(problem, trained.scorer, config.seed).hit,
-    }
-    evaluation = evaluate(problem, trained.scorer, config.seed, variants)
+    variants, mixed = {}, None
+    if isinstance(trained.net, ScorerNet):
+        seed, loss = config.seed, LOSS[config.algorithm]
+        variants["online"] = replay_online(problem, trained.net, trained.normaliser, loss, seed)
+        variants["guarded"] = replay_guarded(problem, trained.scorer, seed).hit
+        if config.staleness_budget is not None:
+            mixed = hybrid(problem, trained.scorer, config.staleness_budget, seed)
+            variants["hybrid"] = mixed.hit
+    evaluation = evaluate(problem, trained.policy, config.seed, variants)
     for name, value in _metrics(evaluation):
         if value is not None:
             tracker.metric(f"test.{name}", value, trained.timesteps)
-    return evaluation
+    return Judged(evaluation, mixed)
 
 
 def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float | None]]:
@@ -108,19 +127,18 @@ def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float | None]]:
         yield ("gap_closed" if name == POLICY else f"gap_closed.{name}"), evaluation.gaps_closed[name]
 
 
-def export(
-    problem: CacheProblem, trained: TrainedPolicy, evaluation: Evaluation, config: TrainConfig, folder: Path
-) -> Path:
+def export(problem: CacheProblem, trained: TrainedPolicy, judged: Judged, config: TrainConfig, folder: Path) -> Path:
     """Write the checked bundle to `folder`; see `learning.bundle.export_bundle`."""
-    states, scores = decision_states(problem, trained.scorer, config.seed)
+    states, scores = decision_states(problem, trained.policy, config.seed)
     policy = ExportedPolicy(trained.net, trained.normaliser)
-    return export_bundle(policy, states, scores, describe(problem, trained, evaluation, config), folder)
+    description = describe(problem, trained, judged.evaluation, config, judged.hybrid)
+    return export_bundle(policy, states, scores, description, folder)
 
 
 def model_row(
     problem: CacheProblem,
     trained: TrainedPolicy,
-    evaluation: Evaluation,
+    judged: Judged,
     config: TrainConfig,
     curves: Curves,
     database: str,
@@ -138,15 +156,16 @@ def model_row(
         "cache_weights": config.cache_weights,
         "db_type": database,
         "hyperparameters": trained.hyperparameters,
-        "network_architecture": {
-            "layers": [len(problem.features), *trained.net.widths, 1],
-            "activation": "relu",
-            "shared_by": "candidates",
-            "candidates": SERVING_CANDIDATES,
-        },
+        "network_architecture": _architecture(problem, trained),
         "reward_history": curves.get("reward", []),
         "hit_rate_history": curves.get("training_hit_ratio", []),
         "training_duration_seconds": trained.seconds,
-        "metrics": evaluation_dict(evaluation),
+        "metrics": evaluation_dict(judged.evaluation),
         "trained_at": utc_now(),
     }
+
+
+def _architecture(problem: CacheProblem, trained: TrainedPolicy) -> dict[str, Any]:
+    layers = [len(problem.features), *trained.net.widths, trained.net.last.out_features]
+    shared = {"shared_by": "candidates", "candidates": SERVING_CANDIDATES} if problem.setting is None else {}
+    return {"layers": layers, "activation": "relu", **shared}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachesim.capacity import Capacity
-from cachesim.metrics import Score, score, series, stale_hits, window_marks
+from cachesim.metrics import Score, gains, score, series, stale_hits, window_marks
 from cachesim.replay import POLICIES, replay
 from cachesim.synthetic import energy_trace
 from schemas.errors import ConfigError
@@ -144,10 +144,13 @@ def test_a_short_trace_has_as_many_windows_as_requests() -> None:
 def test_the_net_value_of_hits_takes_off_the_stale_ones_by_their_weight(make_trace: Callable[..., Trace]) -> None:
     """Object 0 hits twice: first fresh, worth 2, then stale, worth 3; object 1 is worth 5 and misses."""
     trace = dataclasses.replace(make_trace([0, 0, 0, 1]), version=np.array([1, 1, 2, 1]))
-    judged = score(trace, np.array([False, True, True, False]), slice(1, 4), np.array([9.0, 2.0, 3.0, 5.0]))
-    assert judged.stale_value_ratio == pytest.approx(0.3)
-    assert [judged.net_value_ratio(weight) for weight in (0.0, 1.0, 2.0)] == pytest.approx([0.5, 0.2, -0.1])
-    unversioned = score(make_trace([0, 0]), np.array([False, True]), slice(None), np.ones(2))
-    assert unversioned.stale_value_ratio is None
-    assert unversioned.net_value_ratio(1.0) == 0.5
-    assert score(trace, np.zeros(4, bool), slice(None)).net_value_ratio(1.0) is None
+    hit, values = np.array([False, True, True, False]), np.array([9.0, 2.0, 3.0, 5.0])
+
+    def net(weight: float) -> float | None:
+        return score(trace, hit, slice(1, 4), values, staleness_weight=weight).value_ratio
+
+    assert [net(weight) for weight in (0.0, 1.0, 2.0)] == pytest.approx([0.5, 0.2, -0.1])
+    assert gains(trace, hit, 2.0).tolist() == [0.0, 1.0, -1.0, 0.0]
+    unversioned = score(make_trace([0, 0]), np.array([False, True]), slice(None), np.ones(2), staleness_weight=1.0)
+    assert unversioned.value_ratio == 0.5
+    assert score(trace, np.zeros(4, bool), slice(None), staleness_weight=1.0).value_ratio is None

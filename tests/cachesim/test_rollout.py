@@ -73,7 +73,7 @@ def test_a_worth_is_the_value_of_the_next_request_in_the_span_and_falls_with_its
                 at = t - int(age)
                 following = next_in_span(keys, at)
                 expected = 0.0 if following is None else value[at] / (1 + (following - t) / half_distance)
-                assert decisions.worths[b, j] == pytest.approx(expected, rel=1e-5, abs=1e-12)
+                assert decisions.costs[b, j] == pytest.approx(expected, rel=1e-5, abs=1e-12)
                 reused += following is not None
         decisions.step(rng.integers(0, 6, 8))
     assert 0 < reused < 40 * 8 * 6
@@ -125,7 +125,7 @@ def walk(trace: Trace, capacity: Capacity, training: int, steps: int = 60) -> li
     seen = [np.array(decisions.resync(OLDEST_FIRST)), decisions.reset().copy()]
     for step in range(steps):
         done = decisions.step(np.full(8, step % 6))
-        seen += [done.copy(), decisions.rows.copy(), decisions.worths.copy()]
+        seen += [done.copy(), decisions.rows.copy(), decisions.costs.copy()]
     return seen
 
 
@@ -180,7 +180,7 @@ def test_what_was_drawn_after_a_random_state_is_drawn_again(trace: Trace) -> Non
         seen = [decisions.resync(OLDEST_FIRST).copy(), decisions.reset().copy()]
         for _ in range(40):
             decisions.step(np.zeros(8, np.int64))
-            seen += [decisions.rows.copy(), decisions.worths.copy()]
+            seen += [decisions.rows.copy(), decisions.costs.copy()]
         return seen
 
     decisions, other = (decisions_of(trace, CAPACITIES[0], batch=8) for _ in range(2))
@@ -255,6 +255,6 @@ def test_the_blind_oracle_finds_nothing_worth_keeping_and_goes_on_to_the_end(tra
     latest = 0
     for _ in range(3_000):
         decisions.step(np.zeros(8, np.int64))
-        assert not decisions.worths.any()
+        assert not decisions.costs.any()
         latest = max(latest, *positions(decisions))
     assert latest > len(trace) - 20

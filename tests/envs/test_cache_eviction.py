@@ -54,7 +54,7 @@ def test_dropping_the_least_worth_is_rewarded_most_and_the_rewards_sum_to_zero(t
     env = CacheEvictionEnv(trace, Capacity(30, "objects"), candidates=5)
     env.reset(seed=2)
     for _ in range(200):
-        worths = env._decisions.worths[0].copy()
+        worths = env._decisions.costs[0].copy()
         rewards = worths.mean() - worths
         assert rewards.sum() == pytest.approx(0, abs=1e-9)
         action = int(np.random.default_rng(0).integers(5))

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from cachesim.features import fit_normaliser
 from cachesim.rollout import Decisions, build_oracle, oldest_first
 from cachesim.sampled import advance, build_stream, create_caches, observe_candidates, resolve, sample
 from cachesim.synthetic import energy_trace
-from envs.vector import EvictionVecEnv, Reward
+from envs.vector import DecisionVecEnv
 from schemas.trace import Trace
 
 BATCH, CANDIDATES = 64, 6
@@ -25,14 +26,14 @@ def trace() -> Trace:
     return energy_trace(4_000, seed=10)
 
 
-def env_of(trace: Trace, reward: Reward = "advantage", seed: int = 3) -> EvictionVecEnv:
+def env_of(trace: Trace, seed: int = 3) -> DecisionVecEnv:
     stream = build_stream(trace, CAPACITY, len(trace), 8)
     oracle = build_oracle(trace, CAPACITY, np.ones(len(trace)), 300.0)
     decisions = Decisions(stream, oracle, trace.n_keys, batch=BATCH, candidates=CANDIDATES, seed=seed)
     decisions.resync(oldest_first(decisions.n_features))
     rows = decisions.reset().reshape(-1, decisions.n_features)
     decisions.normaliser = fit_normaliser(rows, trace.column_names, 40.0)
-    return EvictionVecEnv(decisions, reward)
+    return DecisionVecEnv(decisions)
 
 
 def test_steps_have_the_shapes_and_types_that_stable_baselines3_expects(trace: Trace) -> None:
@@ -66,21 +67,19 @@ def test_what_a_step_returned_does_not_change_with_the_next(trace: Trace) -> Non
         np.testing.assert_array_equal(now, then)
 
 
-def test_a_reward_is_the_advantage_over_a_random_candidate_in_worth_or_in_its_standard_deviation(trace: Trace) -> None:
-    advantage, standardised = env_of(trace), env_of(trace, "standardised")
-    advantage.reset()
-    standardised.reset()
+def test_a_reward_is_what_the_action_costs_less_than_a_random_one(trace: Trace) -> None:
+    env = env_of(trace)
+    env.reset()
     for step in range(100):
-        worths = advantage.decisions.worths.copy()
-        actions = np.full(BATCH, step % CANDIDATES)
-        expected = worths.mean(axis=1) - worths[:, step % CANDIDATES]
-        np.testing.assert_allclose(advantage.step(actions)[1], expected, atol=1e-6)
-        np.testing.assert_allclose(standardised.step(actions)[1], expected / (worths.std(axis=1) + 0.01), atol=1e-5)
+        costs = env.decisions.costs.copy()
+        rewards = env.step(np.full(BATCH, step % CANDIDATES))[1]
+        np.testing.assert_allclose(rewards, costs.mean(axis=1) - costs[:, step % CANDIDATES], atol=1e-6)
+        np.testing.assert_array_equal(env.judged, costs.astype(np.float32))
 
 
 def test_64_caches_in_a_batch_equal_64_single_caches(trace: Trace) -> None:
     env, steps = env_of(trace), 150
-    decisions = env.decisions
+    decisions: Any = env.decisions
     decisions.start_empty()
     decisions.reseed(21)
     observations = [env.reset()]

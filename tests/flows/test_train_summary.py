@@ -8,7 +8,8 @@ from flows.train_summary import NO_INTERVAL, summary
 
 
 def score(ratio: float) -> dict[str, Any]:
-    return {"hit_ratio": ratio, "byte_hit_ratio": ratio, "saved_load_time_ratio": None, "value_ratio": ratio}
+    values = {"hit_ratio": ratio, "byte_hit_ratio": ratio, "value_ratio": ratio}
+    return values | {"saved_load_time_ratio": None, "stale_ratio": None}
 
 
 def compared(difference: float, low: float | None, high: float | None) -> dict[str, Any]:
@@ -39,6 +40,9 @@ def result(**changes: Any) -> dict[str, Any]:
         },
         "best_baseline": "arc",
         "bound": "optimum",
+        "reference": "lru",
+        "decision": {"name": "eviction", "eviction": None, "staleness_weight": 0.0},
+        "staleness": None,
         "gap_closed": 0.25,
         "gaps_closed": {"policy": 0.25, "lru": 0.0, "arc": 0.15},
         "seeds": None,
@@ -116,3 +120,27 @@ def test_what_decides_is_in_the_table_where_it_is_no_plain_ratio() -> None:
     assert "value ratio" not in heading
     weighted = summary(result(cache_weights={"size_bytes": 1.0, "load_time_ms": 1.0}))
     assert "value ratio  gap closed" in weighted
+
+
+def test_of_times_to_live_the_heading_says_what_is_decided_and_the_stale_hits_are_shown() -> None:
+    base = result(decision={"name": "ttl", "eviction": "s3-fifo", "staleness_weight": 1.5}, reference="s3-fifo")
+    scores = {name: score(0.4) | {"stale_ratio": 0.25} for name in ("s3-fifo", "ttl 60 s")}
+    test = {**base["test"], "policy": score(0.45) | {"stale_ratio": 0.125}, "baselines": scores, "bounds": {}}
+    lines = summary(base | {"test": test}).splitlines()
+    assert lines[0].endswith("cache of 50 objects, decision ttl with eviction by s3-fifo, staleness weight 1.5:")
+    heading = next(line for line in lines if line.startswith("  policy"))
+    assert "stale ratio  value ratio" in heading
+    assert "0.1250" in next(line for line in lines if line.startswith("  ppo (learned)"))
+    assert "of the gap from s3-fifo to the bound" in "\n".join(lines)
+
+
+def test_of_a_staleness_budget_the_endpoint_that_keeps_it_least_is_named() -> None:
+    shares = {"/a": 0.02, "/b": 0.07, "/c": None}
+    endpoints = {name: {"lifetime_s": 60.0, "stale_ratio": share} for name, share in shares.items()}
+    text = summary(result(staleness={"budget": 0.05, "lru": score(0.3), "by_endpoint": endpoints}))
+    assert "Staleness budget 0.05: kept by 1 of 2 endpoints with hits on the held-out requests" in text
+    assert "the most has /b, 0.0700. Under the same times to live LRU hits 0.3000." in text
+    unused = {"/c": {"lifetime_s": 0.0, "stale_ratio": None}}
+    assert "no endpoint has a hit" in summary(
+        result(staleness={"budget": 0.0, "lru": score(0.0), "by_endpoint": unused})
+    )

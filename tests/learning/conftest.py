@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from cachesim.capacity import Capacity
+from cachesim.drawn import DrawnDecisions
 from cachesim.features import fit_normaliser
 from cachesim.rollout import Decisions, build_oracle, oldest_first
 from cachesim.sampled import build_stream
+from cachesim.setting import ttl_setting
 from cachesim.synthetic import energy_trace
-from envs.vector import EvictionVecEnv, Reward
-from learning.algorithms import PARALLEL_CACHES
+from envs.vector import DecisionVecEnv
+from learning.first_decisions import PARALLEL_CACHES
 from learning.problem import CacheProblem, build_problem
 from schemas.config import TrainConfig
 from schemas.trace import Trace
@@ -43,7 +45,7 @@ def hot_problem(hot_trace: Trace) -> CacheProblem:
     return build_problem(hot_trace, TrainConfig(cache_size=80))
 
 
-def eviction_env(reward: Reward = "loss") -> EvictionVecEnv:
+def eviction_env() -> DecisionVecEnv:
     """64 caches of 40 objects on 3,000 synthetic requests, 8 candidates a decision."""
     trace, capacity = energy_trace(3_000, seed=1), Capacity(40, "objects")
     oracle = build_oracle(trace, capacity, np.ones(len(trace)), 300.0)
@@ -52,4 +54,11 @@ def eviction_env(reward: Reward = "loss") -> EvictionVecEnv:
     decisions.resync(oldest_first(decisions.n_features))
     rows = decisions.reset().reshape(-1, decisions.n_features)
     decisions.normaliser = fit_normaliser(rows, trace.column_names, 40.0)
-    return EvictionVecEnv(decisions, reward)
+    return DecisionVecEnv(decisions)
+
+
+def ttl_env() -> DecisionVecEnv:
+    """64 misses at a time of a cache of 40 objects on 3,000 synthetic requests, 15 times to live to choose from."""
+    trace = energy_trace(3_000, seed=1)
+    setting = ttl_setting(trace, len(trace), Capacity(40, "objects"), np.ones(len(trace)))
+    return DecisionVecEnv(DrawnDecisions(setting, len(trace), batch=PARALLEL_CACHES, seed=0))

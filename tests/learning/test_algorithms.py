@@ -1,5 +1,6 @@
-"""The three algorithms: what reaches Stable-Baselines3, and that its policies are the shared scorer."""
+"""The three algorithms: what reaches Stable-Baselines3, and that its policies are our networks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
-from learning.algorithms import PARALLEL_CACHES, REWARD, build, hyperparameters, latest_loss
-from learning.policies import scorer_of
-from learning.scorer import ScorerNet
+from envs.vector import DecisionVecEnv
+from learning.algorithms import build, hyperparameters, latest_loss
+from learning.first_decisions import PARALLEL_CACHES
+from learning.networks import DecisionNet, PolicyNet, ScorerNet
+from learning.policies import net_of
 from schemas.config import OWN_OPTIONS, TrainConfig, parse
 from schemas.errors import ConfigError
-from tests.learning.conftest import eviction_env
+from tests.learning.conftest import eviction_env, ttl_env
 
 CLASSES: dict[str, type[BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO, "a2c": A2C}
 every_algorithm = pytest.mark.parametrize("algorithm", CLASSES)
@@ -25,7 +28,7 @@ def config(algorithm: str, **options: Any) -> TrainConfig:
 
 
 def model_of(options: TrainConfig) -> Any:
-    model = build(options, eviction_env(REWARD[options.algorithm]), "cpu")
+    model = build(options, eviction_env(), "cpu")
     model.set_logger(Logger(folder=None, output_formats=[]))
     return model
 
@@ -76,13 +79,16 @@ def test_hyperparameters_of_one_run_do_not_leak_into_another(algorithm: str) -> 
 
 
 @every_algorithm
-def test_the_scores_are_the_logits_or_q_values(algorithm: str) -> None:
-    model = model_of(config(algorithm))
-    scorer = scorer_of(model.policy)
-    assert isinstance(scorer, ScorerNet)
+@pytest.mark.parametrize(("env", "net"), [(eviction_env, ScorerNet), (ttl_env, DecisionNet)])
+def test_the_scores_are_the_logits_or_q_values(
+    algorithm: str, env: Callable[[], DecisionVecEnv], net: type[PolicyNet]
+) -> None:
+    model: Any = build(config(algorithm), env(), "cpu")
+    scorer = net_of(model.policy)
+    assert isinstance(scorer, net)
     observation = torch.from_numpy(model.env.reset())
     with torch.no_grad():
-        scores = scorer(observation)  # (64, k)
+        scores = scorer(observation)  # (64, actions)
         if algorithm == "dqn":
             torch.testing.assert_close(model.q_net(observation), scores - scores.mean(dim=1, keepdim=True))
         else:
@@ -96,9 +102,9 @@ def test_the_scores_are_the_logits_or_q_values(algorithm: str) -> None:
 @every_algorithm
 def test_all_weights_of_the_scorer_are_trained(algorithm: str) -> None:
     model = model_of(config(algorithm))
-    before = [parameter.detach().clone() for parameter in scorer_of(model.policy).parameters()]
+    before = [parameter.detach().clone() for parameter in net_of(model.policy).parameters()]
     model.learn(8_192)
-    for name, old, new in zip("wbwbwb", before, scorer_of(model.policy).parameters(), strict=True):
+    for name, old, new in zip("wbwbwb", before, net_of(model.policy).parameters(), strict=True):
         if new.numel() > 1:  # what is added to all scores alike, the last bias, makes no difference
             assert (old != new).any(), name
 

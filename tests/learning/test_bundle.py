@@ -306,7 +306,7 @@ def test_a_network_that_differs_from_the_trained_policy_is_never_seen(tmp_path: 
     policy, states = SmallPolicy(), random_states(50)
     scores = trained_scores(policy, states)
     scores[17, 3] += 1e-3
-    with pytest.raises(BundleError, match="state 17, candidate 3"):
+    with pytest.raises(BundleError, match="state 17, score 3"):
         export_bundle(policy, states, scores, description(), tmp_path / "b")
     assert list(tmp_path.iterdir()) == []
 
@@ -345,7 +345,7 @@ def test_scores_of_another_shape_are_refused(tmp_path: Path) -> None:
             return super().forward(raw)[:, None]
 
     states = random_states(5)
-    with pytest.raises(BundleError, match="one a row"):
+    with pytest.raises(BundleError, match="is needed"):
         export_bundle(Column(), states, trained_scores(SmallPolicy(), states), description(), tmp_path / "b")
 
 

@@ -11,8 +11,8 @@ from cachesim.sampled import INCOMING
 from cachesim.scorer import Scorer, score, workspace
 from learning.describe import decision_states, describe, evaluation_dict
 from learning.evaluate import Evaluation, evaluate
+from learning.networks import ExportedPolicy, ScorerNet
 from learning.problem import CacheProblem
-from learning.scorer import ExportedPolicy, ScorerNet
 from learning.train import TrainedPolicy
 from schemas.bundle import PolicyDescription
 from schemas.config import TrainConfig

@@ -10,7 +10,7 @@ from cachesim.replay import BASELINES, BOUNDS, replay
 from cachesim.rollout import oldest_first
 from cachesim.sampled import create_caches, replay_until
 from cachesim.synthetic import energy_trace
-from learning.evaluate import Evaluation, Timeline, evaluate, gap_closed, replay_scorer
+from learning.evaluate import Evaluation, Timeline, evaluate, gap_closed, replay_policy
 from learning.problem import CacheProblem, build_problem
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError
@@ -48,7 +48,7 @@ def test_the_best_baseline_is_the_one_of_the_highest_value_and_the_gap_ends_at_t
     baselines = {"lru": scored(0.4), "lfu": scored(0.5), "fifo": scored(None)}
     bounds = {"belady": scored(0.5), "optimum": scored(0.6)}
     nothing = Timeline((0, 1), {})
-    evaluation = Evaluation(scored(0.45), {"online": scored(0.5)}, baselines, bounds, "optimum", {}, nothing)
+    evaluation = Evaluation(scored(0.45), {"online": scored(0.5)}, baselines, bounds, "optimum", "lru", {}, nothing)
     assert evaluation.best_baseline == "lfu"
     assert evaluation.gap_closed == pytest.approx(0.25)
     shares = {"policy": 0.25, "online": 0.5, "lru": 0.0, "lfu": 0.5, "fifo": None}
@@ -96,7 +96,7 @@ def test_the_policy_serves_with_32_candidates(hot_problem: CacheProblem) -> None
     hit = np.zeros(len(hot_problem.trace), np.bool_)
     replay_until(caches, 0, hot_problem.stream, len(hot_problem.trace), OLDEST_FIRST, 32, hit)
     assert SERVING_CANDIDATES == 32
-    np.testing.assert_array_equal(replay_scorer(hot_problem, OLDEST_FIRST, 5), hit)
+    np.testing.assert_array_equal(replay_policy(hot_problem, OLDEST_FIRST, 5), hit)
 
 
 def test_an_evaluation_repeats_with_its_seed(hot_problem: CacheProblem, evaluation: Evaluation) -> None:
@@ -162,7 +162,7 @@ def test_the_windows_of_the_timeline_cut_the_held_out_span_and_add_up_to_the_sco
 def test_values_weigh_the_hits(hot_trace: Trace) -> None:
     problem = build_problem(hot_trace, TrainConfig(cache_size=80, cache_weights={"size_bytes": 1.0}))
     found = evaluate(problem, OLDEST_FIRST, seed=0).policy
-    hit, sizes_bytes = replay_scorer(problem, OLDEST_FIRST, 0)[7_200:], hot_trace.size_bytes[7_200:]
+    hit, sizes_bytes = replay_policy(problem, OLDEST_FIRST, 0)[7_200:], hot_trace.size_bytes[7_200:]
     assert found.value_ratio == pytest.approx(sizes_bytes[hit].sum() / sizes_bytes.sum())
     assert found.value_ratio == pytest.approx(found.byte_hit_ratio)
     assert found.value_ratio != pytest.approx(found.hit_ratio)

@@ -8,8 +8,8 @@ from cachesim.synthetic import energy_trace
 from learning.bundle import export_bundle
 from learning.describe import decision_states, describe
 from learning.evaluate import evaluate
+from learning.networks import ExportedPolicy
 from learning.problem import build_problem
-from learning.scorer import ExportedPolicy
 from learning.train import train
 from schemas.config import Algorithm, TrainConfig
 

@@ -13,8 +13,8 @@ from cachesim.history import missing_values
 from learning.bundle_readme import bundle_readme
 from learning.describe import decision_states, describe
 from learning.evaluate import evaluate
+from learning.networks import ScorerNet
 from learning.problem import CacheProblem, build_problem
-from learning.scorer import ScorerNet
 from learning.train import TrainedPolicy, train
 from schemas.bundle import PolicyDescription
 from schemas.config import TrainConfig

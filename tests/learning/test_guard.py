@@ -8,7 +8,7 @@ import pytest
 from cachesim.policies.guarded import SHADOWS
 from cachesim.replay import replay
 from cachesim.synthetic import energy_trace
-from learning.evaluate import replay_scorer
+from learning.evaluate import replay_policy
 from learning.guard import guarded_options, replay_guarded
 from learning.problem import build_problem
 from schemas.config import TrainConfig
@@ -36,7 +36,7 @@ def test_the_network_decides_as_in_the_evaluation(trace: Trace, capacity: dict[s
     np.testing.assert_array_equal(replay_guarded(problem, scorer, seed=5).hit, guarded.hit)
     del options["objective"], options["trained_requests"]
     learned = replay(trace, "learned", problem.capacity, seed=5, **options)
-    np.testing.assert_array_equal(learned.hit, replay_scorer(problem, scorer, seed=5))
+    np.testing.assert_array_equal(learned.hit, replay_policy(problem, scorer, seed=5))
 
 
 def test_each_span_says_who_led_in_it(trace: Trace) -> None:

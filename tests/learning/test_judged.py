@@ -1,4 +1,4 @@
-"""What is remembered of judged decisions: each observation with the worths of its own candidates, the latest ones."""
+"""What is remembered of judged decisions: each observation with the costs of its own actions, the latest ones."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from learning.algorithms import REWARD, build
+from learning.algorithms import build
 from learning.judged import JudgedReplay
 from schemas.config import Algorithm, TrainConfig
 from tests.learning.conftest import eviction_env
@@ -28,12 +28,12 @@ def replay_of(rounds: int) -> JudgedReplay:
 @pytest.mark.parametrize("rounds", [1, 7, 10, 24])
 def test_what_is_drawn_are_the_latest_decisions_whole_and_each_of_them(rounds: int) -> None:
     np.random.seed(0)
-    rows, worths = replay_of(rounds).draw(5_000)
+    rows, costs = replay_of(rounds).draw(5_000)
     assert rows.shape == (5_000, K, F)
-    assert worths.shape == (5_000, K)
-    labels = -worths[:, 0]
+    assert costs.shape == (5_000, K)
+    labels = -costs[:, 0]
     assert (rows == labels[:, None, None]).all()
-    assert (worths == -labels[:, None]).all()
+    assert (costs == -labels[:, None]).all()
     assert set(labels.int().tolist()) == set(range(CACHES * max(0, rounds - CAPACITY), CACHES * rounds))
 
 
@@ -42,14 +42,14 @@ def test_next_observations_take_no_memory() -> None:
 
 
 def learned_from(algorithm: Algorithm, steps: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, Any]]:
-    """The pairs of features and worths that the gradient steps take, and those that the environment gave."""
+    """The pairs of features and costs that the gradient steps take, and those that the environment gave."""
     config = TrainConfig(algorithm=algorithm, timesteps=steps * 64, n_steps=None if algorithm == "dqn" else steps)
-    model: Any = build(config, eviction_env(REWARD[algorithm]), "cpu")
+    model: Any = build(config, eviction_env(), "cpu")
     given: list[tuple[np.ndarray, np.ndarray]] = []
     step = model.env.decisions.step
 
     def recording(actions: np.ndarray) -> np.ndarray:
-        given.append((model.env.decisions.rows.copy(), model.env.decisions.worths.astype(np.float32)))
+        given.append((model.env.decisions.rows.copy(), model.env.decisions.costs.astype(np.float32)))
         done: np.ndarray = step(actions)
         return done
 
@@ -57,14 +57,14 @@ def learned_from(algorithm: Algorithm, steps: int, monkeypatch: pytest.MonkeyPat
     model.learn(steps * 64)
     memory = model.replay_buffer if algorithm == "dqn" else model.rollout_buffer
     kept = [
-        (torch.from_numpy(memory.observations[i]), torch.from_numpy(memory.worths[i]))
+        (torch.from_numpy(memory.observations[i]), torch.from_numpy(memory.costs[i]))
         for i in range(len(given[-steps:]))
     ]
     return list(zip(kept, given[-steps:], strict=True))
 
 
 @pytest.mark.parametrize("algorithm", ["dqn", "ppo", "a2c"])
-def test_each_decision_is_remembered_with_the_worths_of_its_own_candidates(
+def test_each_decision_is_remembered_with_the_costs_of_its_own_actions(
     algorithm: Algorithm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pairs = learned_from(algorithm, 8, monkeypatch)

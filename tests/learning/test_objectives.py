@@ -10,7 +10,7 @@ from cachesim.capacity import Capacity
 from cachesim.metrics import Score, score
 from cachesim.rollout import build_oracle
 from cachesim.synthetic import energy_trace
-from learning.evaluate import replay_scorer
+from learning.evaluate import replay_policy
 from learning.problem import build_problem
 from learning.train import train
 from schemas.config import TrainConfig
@@ -33,7 +33,7 @@ def learned() -> Callable[..., Score]:
             config = TrainConfig.model_validate(options)
             problem = build_problem(TRACE, config)
             trained = train(problem, config, lambda *_: None, lambda *_: None)
-            known[name] = score(TRACE, replay_scorer(problem, trained.scorer, 0), problem.held_out, problem.values)
+            known[name] = score(TRACE, replay_policy(problem, trained.scorer, 0), problem.held_out, problem.values)
         return known[name]
 
     return call

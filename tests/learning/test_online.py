@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from learning.algorithms import LOSS
-from learning.evaluate import replay_scorer
+from learning.evaluate import replay_policy
+from learning.networks import ScorerNet
 from learning.online import BATCH, OnlineLearner, replay_online
 from learning.problem import CacheProblem, build_problem
-from learning.scorer import ScorerNet
 from learning.train import TrainedPolicy, train
 from schemas.config import Algorithm, TrainConfig
 from schemas.trace import Trace
@@ -53,7 +53,7 @@ def test_it_follows_traffic_that_turns_around(
 ) -> None:
     config, policy = frozen
     late = slice(3 * len(changing.trace) // 4, None)
-    still = replay_scorer(changing, policy.scorer, 0)[late].mean()
+    still = replay_policy(changing, policy.scorer, 0)[late].mean()
     moving = online(changing, config, policy, 0)[late].mean()
     assert moving > still + 0.02
 
@@ -68,7 +68,7 @@ def test_it_is_the_frozen_policy_until_the_held_out_span_and_repeats_exactly(
     np.random.seed(99)
     np.testing.assert_array_equal(first, online(changing, config, policy, 5))
     np.testing.assert_array_equal(
-        first[: changing.training], replay_scorer(changing, policy.scorer, 5)[: changing.training]
+        first[: changing.training], replay_policy(changing, policy.scorer, 5)[: changing.training]
     )
     assert all(torch.equal(old, new) for old, new in zip(before, policy.net.parameters(), strict=True))
 

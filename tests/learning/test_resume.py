@@ -94,6 +94,19 @@ def test_a_resumed_training_equals_the_uninterrupted_one(
     assert record.said == [f"going on from {record.progress[0]:,} of 12,000 decisions"]
 
 
+@pytest.mark.parametrize("algorithm", ["dqn", "a2c"])
+def test_a_resumed_training_of_a_decision_on_misses_equals_the_uninterrupted_one(
+    algorithm: str, tmp_path: Path
+) -> None:
+    config, path, first, record = options(algorithm, decision="admission"), tmp_path / "t.pt", Record(), Record()
+    problem = build_problem(hot_requests(), config)
+    expected = run(problem, config, None, first)
+    interrupt(problem, config, path, 7_000)
+    check_same(run(problem, config, path, record), expected)
+    assert record.metrics == first.metrics
+    assert record.progress[0] > 4_000
+
+
 def test_a_checkpoint_changes_nothing_and_a_finished_one_is_a_finished_training(
     uninterrupted: tuple[TrainConfig, TrainedPolicy, Record], hot_problem: CacheProblem, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from cachesim.features import Normaliser, feature_table, fit_normaliser, raw_normaliser, transform
 from cachesim.scorer import score_raw
-from learning.scorer import ExportedPolicy, ScorerNet
+from learning.networks import ExportedPolicy, ScorerNet
 
 COLUMNS = ("humidity", "price")
 TABLE = feature_table(COLUMNS)

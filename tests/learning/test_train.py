@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from cachesim.features import STANDARD_LIMIT
-from learning.algorithms import PARALLEL_CACHES
 from learning.evaluate import evaluate
+from learning.first_decisions import PARALLEL_CACHES
 from learning.follow import RESYNCS
 from learning.problem import CacheProblem, build_problem
 from learning.train import TrainedPolicy, train

@@ -1,0 +1,61 @@
+"""The decisions that a training begins with: of a cache that drops the oldest, or serves what it fetched for ever."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cachesim.drawn import DrawnDecisions
+from cachesim.features import fit_normaliser
+from cachesim.rollout import Decisions, build_oracle, oldest_first
+from envs import vector
+from learning.problem import CacheProblem
+
+PARALLEL_CACHES = 64
+TRAINING_CANDIDATES = 16
+NORMALISER_STEPS = 64  # of 64 caches and 16 candidates: 65,536 rows
+
+
+def first_decisions(problem: CacheProblem, seed: int, end: int) -> tuple[vector.Decisions, NDArray[np.bool_]]:
+    """Return a batch of `PARALLEL_CACHES` decisions, and which requests of the training span hit in that first cache.
+
+    Args:
+        problem: what is to be learned.
+        seed: of all that is drawn.
+        end: decisions are made before this request.
+
+    Raises:
+        GateError: the training span leaves nothing to decide.
+    """
+    if problem.setting is not None:
+        drawn = DrawnDecisions(problem.setting, end, batch=PARALLEL_CACHES, seed=seed)
+        return drawn, drawn.first_hit
+    return _evictions(problem, seed, end)
+
+
+def _evictions(problem: CacheProblem, seed: int, end: int) -> tuple[Decisions, NDArray[np.bool_]]:
+    span = problem.span
+    oracle = build_oracle(span, problem.capacity, problem.values[: problem.training], problem.eviction_age_requests)
+    decisions = Decisions(
+        problem.training_stream,
+        oracle._replace(end=min(oracle.end, end)),
+        span.n_keys,
+        batch=PARALLEL_CACHES,
+        candidates=TRAINING_CANDIDATES,
+        seed=seed,
+    )
+    hit = decisions.resync(oldest_first(decisions.n_features))
+    rows = _random_rows(decisions, np.random.default_rng(seed))
+    decisions.normaliser = fit_normaliser(rows, span.column_names, problem.served_capacity.mean_objects(span))
+    return decisions, hit
+
+
+def _random_rows(decisions: Decisions, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return raw feature rows (n, f) that a cache meets on the training span."""
+    batch, candidates, n_features = decisions.rows.shape
+    decisions.reset()
+    rows = []
+    for _ in range(NORMALISER_STEPS):
+        decisions.step(rng.integers(0, candidates, batch))
+        rows.append(decisions.rows.reshape(-1, n_features).copy())
+    return np.concatenate(rows)

@@ -1,0 +1,112 @@
+"""The networks: a scorer that is shared by all candidates, one that scores actions, and the exported policy around."""
+
+from typing import Any
+
+import gymnasium as gym
+import torch
+from torch import nn
+
+from cachesim import features
+from cachesim.decider import Decider, build_decider
+from cachesim.features import STANDARD_LIMIT, Float32Array, Normaliser
+from cachesim.scorer import Scorer, build_scorer
+
+HIDDEN = 32
+
+
+class PolicyNet(nn.Module):
+    """f -> 32 -> 32 -> outputs with ReLU; takes float32 (..., f), transformed features."""
+
+    def __init__(self, n_features: int, outputs: int, hidden: int = HIDDEN) -> None:
+        super().__init__()
+        self.widths = (hidden, hidden)
+        self.first = nn.Linear(n_features, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.last = nn.Linear(hidden, outputs)
+
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Return float32 (..., outputs)."""
+        x = torch.relu(self.first(x))  # (..., hidden)
+        x = torch.relu(self.second(x))  # (..., hidden)
+        scores: torch.Tensor = self.last(x)  # (..., outputs)
+        return scores
+
+    def compiled(self, normaliser: Normaliser) -> Scorer | Decider:
+        """Return a copy of the weights for the compiled replay."""
+        raise NotImplementedError
+
+
+class ScorerNet(PolicyNet):
+    """Scores each candidate alone: returns float32 (...), the higher the sooner dropped."""
+
+    def __init__(self, n_features: int, hidden: int = HIDDEN) -> None:
+        super().__init__(n_features, 1, hidden)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.outputs(x).squeeze(-1)
+
+    def compiled(self, normaliser: Normaliser) -> Scorer:
+        first, first_bias, second, second_bias, last, last_bias = map(_array, self.parameters())
+        return build_scorer(normaliser, first, first_bias, second, second_bias, last[0], last_bias)
+
+
+class DecisionNet(PolicyNet):
+    """Scores the actions of a decision on a miss: returns float32 (..., actions); the highest is taken."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.outputs(x)
+
+    def compiled(self, normaliser: Normaliser) -> Decider:
+        return build_decider(normaliser, *map(_array, self.parameters()))
+
+
+def net_for(observations: gym.Space[Any], actions: gym.Space[Any]) -> PolicyNet:
+    """Return a new network for observations (k, f) of candidates, or (f,) of a miss."""
+    assert isinstance(observations, gym.spaces.Box)
+    assert isinstance(actions, gym.spaces.Discrete)
+    *candidates, n_features = observations.shape
+    return ScorerNet(n_features) if candidates else DecisionNet(n_features, int(actions.n))
+
+
+def _array(parameter: torch.Tensor) -> Float32Array:
+    values: Float32Array = parameter.detach().cpu().numpy()
+    return values
+
+
+class ExportedPolicy(nn.Module):
+    """A network with transform and standardisation inside: raw features float32 (n, f) -> its scores, float32.
+
+    Those of a scorer are (n,), those of a decision on misses (n, actions).
+
+    The candidate, or the action, with the highest score is taken: a scorer's candidate is dropped. Plain operators
+    only, so that old runtimes load it.
+    """
+
+    def __init__(self, net: PolicyNet, normaliser: Normaliser) -> None:
+        super().__init__()
+        self.net = net
+        self.limit = STANDARD_LIMIT
+        self.is_log2_1p: torch.Tensor
+        self.is_log2: torch.Tensor
+        self.is_symlog2: torch.Tensor
+        self.missing_value: torch.Tensor
+        self.mean: torch.Tensor
+        self.deviation: torch.Tensor
+        kinds = torch.from_numpy(normaliser.transform)
+        self.register_buffer("is_log2_1p", kinds == features.LOG2_1P)
+        self.register_buffer("is_log2", kinds == features.LOG2)
+        self.register_buffer("is_symlog2", kinds == features.SYMLOG2)
+        self.register_buffer("missing_value", torch.from_numpy(normaliser.missing_value))
+        self.register_buffer("mean", torch.from_numpy(normaliser.mean))
+        self.register_buffer("deviation", torch.from_numpy(normaliser.deviation))
+
+    def forward(self, raw: torch.Tensor) -> torch.Tensor:
+        log2_1p = torch.where(raw >= 0, torch.log2(1 + torch.clamp(raw, min=0.0)), self.missing_value)  # (n, f)
+        log2 = torch.log2(torch.clamp(raw, min=2.0**-16))
+        symlog2 = torch.sign(raw) * torch.log2(1 + torch.abs(raw))
+        y = torch.where(self.is_log2_1p, log2_1p, raw)
+        y = torch.where(self.is_log2, log2, y)
+        y = torch.where(self.is_symlog2, symlog2, y)
+        y = torch.clamp((y - self.mean) / self.deviation, -self.limit, self.limit)
+        scores: torch.Tensor = self.net(y)  # (n,) or (n, actions)
+        return scores
