@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from torch.nn.functional import log_softmax, mse_loss
+from torch.nn.functional import log_softmax, softmax
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # of scores (m, actions) and costs (m, actions)
 SMALLEST_DEVIATION = 0.01  # of the costs of a decision; a hit is worth about 1
 ENTROPY_WEIGHT = 0.003
+SHARPNESS = 10.0  # of the weights in DQN's loss, per standard deviation of the costs of a decision
 
 
 def regret_loss(scores: torch.Tensor, costs: torch.Tensor, entropy_weight: float = ENTROPY_WEIGHT) -> torch.Tensor:
@@ -53,7 +54,11 @@ def _entropy(log_chance: torch.Tensor) -> torch.Tensor:
 
 
 def advantage_loss(scores: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
-    """Return the mean squared error of the scores, as advantages of the actions, for DQN.
+    """Return the weighted mean squared error of the scores, as advantages of the actions, for DQN.
+
+    The weight of an action is its chance in a softmax of `SHARPNESS` times the scores, which is not differentiated:
+    where the scores are high they decide what is done, an error among the others changes nothing. It was measured in
+    docs/decisions/0014.
 
     Args:
         scores: float (m, k), of k actions in m decisions; what they have in common does not count.
@@ -64,4 +69,6 @@ def advantage_loss(scores: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
     """
     advantages = costs.mean(dim=1, keepdim=True) - costs
     deviation = costs.std(dim=1, correction=0, keepdim=True) + SMALLEST_DEVIATION
-    return mse_loss(scores - scores.mean(dim=1, keepdim=True), advantages / deviation)
+    relative = scores - scores.mean(dim=1, keepdim=True)
+    weights = softmax(SHARPNESS * relative.detach(), dim=1)  # (m, k)
+    return (weights * (relative - advantages / deviation) ** 2).sum(dim=1).mean()

@@ -36,6 +36,16 @@ def test_the_advantage_loss_is_zero_at_the_standardised_advantages_and_nowhere_e
     assert advantage_loss(1.1 * advantages, WORTHS) > 1e-3
 
 
+def test_an_error_counts_most_in_the_advantage_loss_where_the_score_is_highest() -> None:
+    advantages = (WORTHS.mean(dim=1, keepdim=True) - WORTHS) / (WORTHS.std(dim=1, correction=0, keepdim=True) + 0.01)
+    lost = []
+    for order in (advantages[0].argsort(descending=True), advantages[0].argsort()):
+        error = torch.zeros_like(advantages[0])
+        error[order[0]], error[order[1]] = -0.1, 0.1  # what all have in common stays as it is
+        lost.append(float(advantage_loss(advantages[:1] + error, WORTHS[:1])))
+    assert lost[0] > 1.5 * lost[1]
+
+
 @every_loss
 def test_decisions_among_candidates_of_equal_worth_give_a_finite_loss(loss: Loss) -> None:
     scores = torch.randn(3, 4, requires_grad=True)
