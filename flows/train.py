@@ -126,9 +126,9 @@ def _learn(place: _Workplace, run_id: str, problem: CacheProblem, config: TrainC
         learned = io_task(learn)(problem, config, tracker, on_progress, say, home / "checkpoints")
     trained, curves = learned.trained, learned.curves
     config = config.model_copy(update={"seed": learned.run.seed})
-    with clock.step("evaluate"):
+    with clock.step("evaluate"), progress("evaluate", "policies") as on_progress:
         place.wait_for_kernels()
-        evaluation = io_task(judge)(problem, trained, config, tracker)
+        evaluation = io_task(judge)(problem, trained, config, tracker, on_progress)
         scores = evaluation_dict(evaluation)
     with clock.step("export"):
         bundle = io_task(export)(problem, trained, evaluation, config, home / "bundles" / name)

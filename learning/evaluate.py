@@ -1,8 +1,9 @@
 """The judgement: the policy and what it is compared with, on requests that it has not seen."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.replay import BASELINES, BOUNDS, replay
 from cachesim.sampled import create_caches, replay_until
 from cachesim.scorer import Scorer
+from learning.follow import OnProgress
 from learning.problem import CacheProblem
 from learning.statistics import Difference, paired_difference
 from schemas.errors import ConfigError
@@ -22,6 +24,7 @@ POLICY = "policy"  # the learned policy, frozen as it was trained, beside its va
 REFERENCE_BASELINE = "lru"  # the gap that a policy can close lies between this and the bound
 WINDOWS = 40
 Hits = NDArray[np.bool_]
+Replay = Callable[[], Hits]
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,11 @@ def gap_closed(policy: Score, reference: Score, bound: Score) -> float | None:
 
 
 def evaluate(
-    problem: CacheProblem, scorer: Scorer, seed: int, variants: Mapping[str, Hits] | None = None
+    problem: CacheProblem,
+    scorer: Scorer,
+    seed: int,
+    variants: Mapping[str, Replay] | None = None,
+    on_progress: OnProgress = lambda *_: None,
 ) -> Evaluation:
     """Replay the whole trace with the policy, each baseline and each bound; score the held-out span.
 
@@ -117,27 +124,41 @@ def evaluate(
         problem: what was learned.
         scorer: the learned policy.
         seed: of the candidates it draws, and of the intervals.
-        variants: which requests of the whole trace hit, bool (n,), with other ways to run the policy, by name.
+        variants: replays of the whole trace with other ways to run the policy, by name: which requests hit, bool (n,).
+        on_progress: receives how many policies were replayed, and how many there are, the tightest bound among them.
 
     Raises:
         ConfigError: a variant has the name of another policy.
     """
     variants = variants or {}
-    if taken := sorted({POLICY, *BASELINES} & set(variants)):
+    if taken := sorted({POLICY, *BASELINES, *BOUNDS} & set(variants)):
         raise ConfigError(f"a variant cannot be called {taken[0]}: a policy of that name is judged beside it")
     span, values = problem.held_out, problem.values
 
     def judged(hits: Mapping[str, Hits]) -> dict[str, Score]:
         return {name: score(problem.trace, hit, span, values) for name, hit in hits.items()}
 
-    learned = {POLICY: replay_scorer(problem, scorer, seed), **variants}
-    classical = {name: replay(problem.trace, name, problem.capacity).hit for name in BASELINES}
-    clairvoyant = {name: replay(problem.trace, name, problem.capacity).hit for name in BOUNDS}
-    baselines, (bound, bound_found) = judged(classical), bound_score(problem.trace, problem.capacity, span, values)
+    replays: dict[str, Replay] = {
+        POLICY: partial(replay_scorer, problem, scorer, seed),
+        **variants,
+        **{name: partial(_replay_classical, problem, name) for name in (*BASELINES, *BOUNDS)},
+    }
+    hits: dict[str, Hits] = {}
+    to_do = len(replays) + 1
+    for done, (name, replay_one) in enumerate(replays.items()):
+        on_progress(done, to_do)
+        hits[name] = replay_one()
+    on_progress(len(replays), to_do)
+    bound, bound_found = bound_score(problem.trace, problem.capacity, span, values)
+    on_progress(to_do, to_do)
+    learned, classical, clairvoyant = (
+        {name: hits[name] for name in names} for names in ((POLICY, *variants), BASELINES, BOUNDS)
+    )
+    baselines = judged(classical)
     shown = {**learned, **{name: classical[name] for name in (best_of(baselines), REFERENCE_BASELINE)}}
     return Evaluation(
         policy=judged(learned)[POLICY],
-        variants=judged(variants),
+        variants=judged({name: learned[name] for name in variants}),
         baselines=baselines,
         bounds={**judged(clairvoyant), bound: bound_found},
         bound=bound,
@@ -179,6 +200,10 @@ def _timeline(problem: CacheProblem, shown: Mapping[str, Hits]) -> Timeline:
 def _sums(column: FloatArray, marks: Sequence[int]) -> list[float]:
     """Return the sum of a column between each two marks."""
     return [float(column[a:b].sum()) for a, b in itertools.pairwise(marks)]
+
+
+def _replay_classical(problem: CacheProblem, name: str) -> Hits:
+    return replay(problem.trace, name, problem.capacity).hit
 
 
 def replay_scorer(problem: CacheProblem, scorer: Scorer, seed: int) -> Hits:

@@ -80,16 +80,18 @@ def learn(
     return Learned(kept, dict(curves[kept.seed]), summary, tuple(checkpoints.values()))
 
 
-def judge(problem: CacheProblem, trained: TrainedPolicy, config: TrainConfig, tracker: Tracker) -> Evaluation:
+def judge(
+    problem: CacheProblem, trained: TrainedPolicy, config: TrainConfig, tracker: Tracker, on_progress: OnProgress
+) -> Evaluation:
     """Score the policy, its variants, the baselines and the bounds on the held-out span; see `learning.evaluate`.
 
     The variants are "online", the policy that goes on learning, and "guarded", the frozen one with a guard in charge.
     """
     variants = {
-        "online": replay_online(problem, trained.net, trained.normaliser, LOSS[config.algorithm], config.seed),
-        "guarded": replay_guarded(problem, trained.scorer, config.seed).hit,
+        "online": lambda: replay_online(problem, trained.net, trained.normaliser, LOSS[config.algorithm], config.seed),
+        "guarded": lambda: replay_guarded(problem, trained.scorer, config.seed).hit,
     }
-    evaluation = evaluate(problem, trained.scorer, config.seed, variants)
+    evaluation = evaluate(problem, trained.scorer, config.seed, variants, on_progress)
     for name, value in _metrics(evaluation):
         if value is not None:
             tracker.metric(f"test.{name}", value, trained.timesteps)
