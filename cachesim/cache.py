@@ -117,7 +117,7 @@ class Cache:
         """
         _require_size(size_bytes)
         self._fill(key, time_s, size_bytes or 0, self._lifetime_s, load_time_ms, endpoint, columns)
-        hit = bool(self._kernels.access(self._state, self._shown, 0))
+        hit = bool(self._kernels.steps.access(self._state, self._shown, 0))
         self._note_left()
         return hit
 
@@ -152,7 +152,7 @@ class Cache:
             raise ConfigError("size_bytes is needed: the capacity is in bytes")
         self.evict(key)
         self._fill(key, time_s, size_bytes or 1, lifetime_s, load_time_ms, endpoint, columns)
-        admitted = bool(self._kernels.admit(self._state, self._shown, 0))
+        admitted = bool(self._kernels.steps.admit(self._state, self._shown, 0))
         self._note_left()
         left, self._left = [key for key in self._left if not self.resident(key)], []
         return Admission(admitted, left)
@@ -161,7 +161,7 @@ class Cache:
         """Take an object out, whatever the policy thinks of it; return whether it was there."""
         if not self.resident(key):
             return False
-        self._kernels.remove(self._state, self._code[key])
+        self._kernels.steps.remove(self._state, self._code[key])
         self._state.ledger.counts[REMOVALS] += 1
         self._state.ledger.left_size[0] = 0
         return True

@@ -6,6 +6,7 @@ folder that is named by the sources of the whole package.
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from numba import config, njit
 
@@ -24,7 +25,10 @@ CODE_FINGERPRINT = _fingerprint()
 
 _cache_root = getattr(config, "CACHE_DIR", "") or _PACKAGE / "__pycache__"  # NUMBA_CACHE_DIR, when it is set
 _CACHE = Path(_cache_root) / f"kernels-{CODE_FINGERPRINT}"
-setattr(config, "CACHE_DIR", str(_CACHE))  # noqa: B010 (untyped module)
+_numba: Any = config  # an untyped module
+_numba.CACHE_DIR = str(_CACHE)
+# LLVM's third level compiles an eighth longer than the second, and the policies replay no faster.
+_numba.OPT = type(_numba.OPT)(2)
 
 # A kernel that allocates nothing needs no reference counts, and counting around each use of a state's arrays took two
 # thirds of a replay's time (docs/decisions/0001). A kernel that does allocate then fails to compile. Kernels are put
@@ -34,7 +38,7 @@ kernel = njit(cache=True, _nrt=False, forceinline=True)  # type: ignore[call-ove
 outlined_kernel = njit(cache=True, _nrt=False)  # type: ignore[call-overload]
 allocating_kernel = njit(cache=True)
 # A kernel that only kernels call needs no wrapper for Python. The wrapper unpacks each array of a state, and compiling
-# that takes many times as long as a small kernel itself.
+# that takes many times as long as a small kernel itself. A call from Python would crash it.
 inner_kernel = njit(cache=True, _nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
 # A kernel whose sums may be taken in any order, and products added without rounding in between, so that they run in
 # vectors: more than twice as fast, and the same on every run; the last digits depend on the processor.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel, kernel
 from cachesim.features import IDENTITY, LOG2_1P, Feature, Float32Array
 from schemas.trace import FloatArray, IntArray
 
@@ -88,7 +88,7 @@ def forget_fetches(fetches: Fetches, key: int) -> None:
     fetches.fetched_s[key] = UNKNOWN
 
 
-@kernel
+@inner_kernel
 def _since(time_s: float, then_s: float) -> float:
     return time_s - then_s if then_s >= 0 else UNKNOWN
 
@@ -114,7 +114,7 @@ def note_fetch(fetches: Fetches, key: int, endpoint: int, time_s: float, version
     fetches.requested_s[key] = time_s
 
 
-@kernel
+@inner_kernel
 def _note_version(fetches: Fetches, key: int, endpoint: int, time_s: float, version: int) -> float:
     """Return whether the version is another one than at the fetch before, or UNKNOWN."""
     if fetches.fetched_s[key] < 0:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel, kernel
 
 ABSENT = -1
 
@@ -63,7 +63,7 @@ def top(heap: Heap) -> int:
     return int(heap.key[0])
 
 
-@kernel
+@inner_kernel
 def pop(heap: Heap) -> int:
     """Take out the object that comes first and return it; the heap must not be empty."""
     first = top(heap)
@@ -82,7 +82,7 @@ def take(heap: Heap, key: int) -> None:
         _sink(heap, _float(heap, slot, last), last)
 
 
-@kernel
+@inner_kernel
 def _before(heap: Heap, one: int, other: int) -> bool:
     """Return whether `one` comes before `other`."""
     if heap.priority[one] != heap.priority[other]:
@@ -90,13 +90,13 @@ def _before(heap: Heap, one: int, other: int) -> bool:
     return bool(heap.turn[one] < heap.turn[other])
 
 
-@kernel
+@inner_kernel
 def _place(heap: Heap, slot: int, key: int) -> None:
     heap.key[slot] = key
     heap.slot[key] = slot
 
 
-@kernel
+@inner_kernel
 def _float(heap: Heap, slot: int, key: int) -> int:
     """Return the slot, `slot` or above it, where all on the way to the top come before `key`; make it free."""
     while slot > 0:
@@ -108,7 +108,7 @@ def _float(heap: Heap, slot: int, key: int) -> int:
     return slot
 
 
-@kernel
+@inner_kernel
 def _sink(heap: Heap, slot: int, key: int) -> None:
     """Put `key` at the free `slot`, or as far below it as there are some that come before it."""
     child = 2 * slot + 1

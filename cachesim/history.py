@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel, kernel
 from cachesim.features import (
     COUNTS_AT,
     ENDPOINT_GAP_AT,
@@ -129,7 +129,7 @@ def remember(history, t, key, endpoint, size_bytes, load_time_ms, columns, row):
     return forgotten
 
 
-@kernel
+@inner_kernel
 def note(history, t, key, endpoint):  # type: ignore[no-untyped-def]
     """Take note of request t, of `key` at `endpoint`; return the key that was forgotten to make room, or NOBODY."""
     known = history.last[key] >= 0
@@ -143,7 +143,7 @@ def note(history, t, key, endpoint):  # type: ignore[no-untyped-def]
     return _forget_beyond_limit(history)
 
 
-@kernel
+@inner_kernel
 def write_row(history, key, endpoint, size_bytes, load_time_ms, columns, row):  # type: ignore[no-untyped-def]
     """Write the history row of a remembered key, as of its latest request.
 
@@ -166,7 +166,7 @@ def write_row(history, key, endpoint, size_bytes, load_time_ms, columns, row):  
         row[HISTORY_WIDTH + i] = history.missing[1 + i] if np.isnan(columns[i]) else columns[i]
 
 
-@kernel
+@inner_kernel
 def _note_return(history, gap, key, endpoint):  # type: ignore[no-untyped-def]
     unlink(history.remembered, key)
     for i in range(GAPS - 1, 0, -1):
@@ -177,14 +177,14 @@ def _note_return(history, gap, key, endpoint):  # type: ignore[no-untyped-def]
     history.endpoint_gap[endpoint] += ENDPOINT_STEP * (np.log2(1.0 + gap) - history.endpoint_gap[endpoint])
 
 
-@kernel
+@inner_kernel
 def _note_new(history, key):  # type: ignore[no-untyped-def]
     history.gaps[key, :] = -1
     history.counts[key, :] = 1
     history.size[0] += 1
 
 
-@kernel
+@inner_kernel
 def _forget_beyond_limit(history):  # type: ignore[no-untyped-def]
     if history.size[0] <= history.limit_keys[0]:
         return NOBODY

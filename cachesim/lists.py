@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 
 
 class Links(NamedTuple):
@@ -27,7 +27,7 @@ def empty_links(n_nodes: int, n_lists: int) -> Links:
     return Links(older=itself, newer=itself.copy())
 
 
-@kernel
+@inner_kernel
 def push(links: Links, head: int, node: int) -> None:
     """Make `node`, which is in no list, the newest of the list at `head`."""
     second = links.older[head]
@@ -37,7 +37,7 @@ def push(links: Links, head: int, node: int) -> None:
     links.newer[second] = node
 
 
-@kernel
+@inner_kernel
 def unlink(links: Links, node: int) -> None:
     """Take `node` out of the list that it is in."""
     older, newer = links.older[node], links.newer[node]
@@ -45,7 +45,7 @@ def unlink(links: Links, node: int) -> None:
     links.newer[older] = newer
 
 
-@kernel
+@inner_kernel
 def oldest(links: Links, head: int) -> int:
     """Return the oldest node of the list at `head`, or `head` itself, which is below 0, when the list is empty."""
     return int(links.newer[head])

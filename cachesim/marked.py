@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel, kernel
 
 ABSENT = -1
 MEMBERS, MARKED = range(2)  # indices of Marked.size
@@ -33,7 +33,7 @@ def empty_marked(n_keys: int) -> Marked:
     return Marked(np.zeros(n_keys, np.int32), np.full(n_keys, ABSENT, np.int32), np.zeros(2, np.int64))
 
 
-@kernel
+@inner_kernel
 def _swap(members: Marked, key: int, slot: int) -> None:
     """Let `key` and the object in `slot` change places."""
     left, other = members.slot[key], members.key[slot]

@@ -122,7 +122,7 @@ def miss_kernels(policy: str) -> MissKernels:
 
 
 def _bound(function: Any, policy: str, names: dict[str, Any]) -> Any:
-    """Return a kernel that finds `names` as its globals; see `policies.loop.replay_with`."""
+    """Return a kernel that finds `names` as its globals; see `policies.loop.kernels_with`."""
     loop = FunctionType(function.__code__, names, function.__name__)
     loop.__qualname__ = f"{policy}.{function.__name__}"  # names the file in the cache
     loop.__doc__ = function.__doc__

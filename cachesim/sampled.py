@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.capacity import Capacity
-from cachesim.compiled import allocating_kernel, kernel
+from cachesim.compiled import allocating_kernel, inner_kernel, kernel
 from cachesim.draws import RandomState, below, random_states
 from cachesim.features import HIT_STEP, Float32Array, copy_row, half_lives, observe, transform
 from cachesim.history import request_history
@@ -167,14 +167,14 @@ def resolve(caches, b, stream, slot):  # type: ignore[no-untyped-def]
         count(caches, b, False)
 
 
-@kernel
+@inner_kernel
 def touch(caches, b, slot, row):  # type: ignore[no-untyped-def]
     """Note that the resident of a slot of cache b is requested now, with the history row `row`."""
     caches.last[b, slot] = caches.position[b]
     copy_row(row, caches.history[b, slot])
 
 
-@kernel
+@inner_kernel
 def enter(caches, b, key, charge, row, limit):  # type: ignore[no-untyped-def]
     """Admit the object that cache b missed if it fits, refuse it if it never will; return whether that settled it."""
     if charge > limit:
@@ -194,7 +194,7 @@ def enter(caches, b, key, charge, row, limit):  # type: ignore[no-untyped-def]
     return True
 
 
-@kernel
+@inner_kernel
 def drop(caches, b, slot):  # type: ignore[no-untyped-def]
     """Evict the resident of a slot of cache b, or refuse the incoming object; return whether it was the latter."""
     if slot == INCOMING:
@@ -258,7 +258,7 @@ def observe_candidates(caches, b, row, half_lives, stride, candidates, normalise
         transform(out[j], normaliser)
 
 
-@kernel
+@inner_kernel
 def choose(caches, b, row, half_lives, stride, scorer, work):  # type: ignore[no-untyped-def]
     """Return the slot of the candidate that the scorer drops, or INCOMING; `row` is that of the incoming object."""
     sample(caches, b, work.candidates)
@@ -273,7 +273,7 @@ def replay_until(caches, b, stream, end, scorer, n_candidates, hit):  # type: ig
     _replay_until(caches, b, stream, end, scorer, workspace(scorer, n_candidates), hit)
 
 
-@kernel
+@inner_kernel
 def _replay_until(caches, b, stream, end, scorer, work, hit):  # type: ignore[no-untyped-def]
     while advance(caches, b, stream, end, hit):
         row = stream.history[caches.position[b]]

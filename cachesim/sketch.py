@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel, kernel
 
 POSITIONS = 10  # counters of an object; with COUNTERS_EACH, one estimate in 1,000 is wrong among as many objects
 COUNTERS_EACH = -log(0.001) / log(2) ** 2  # 14.4
@@ -51,12 +51,12 @@ def empty_sketch(n_objects: int) -> Sketch:
     return Sketch(np.zeros(n_counters, np.uint32), np.zeros(1, np.int64))
 
 
-@kernel
+@inner_kernel
 def _rotated(x: np.uint64, bits: int) -> np.uint64:
     return (x << np.uint64(bits)) | (x >> np.uint64(64 - bits))
 
 
-@kernel
+@inner_kernel
 def _xxh64(name: int, seed: int) -> np.uint64:
     """Return XXH64 (Collet: xxHash fast digest algorithm, specification 0.1.1) of the eight bytes of `name`."""
     hashed = np.uint64(seed) + _PRIMES[4] + np.uint64(8)
@@ -67,13 +67,13 @@ def _xxh64(name: int, seed: int) -> np.uint64:
     return np.uint64(hashed ^ (hashed >> np.uint64(32)))
 
 
-@kernel
+@inner_kernel
 def _first_and_step(name: int) -> tuple[np.uint64, np.uint64]:
     """Return two hashes of 32 bits, of which all positions are made; in libCacheSim names begin with 1."""
     return _xxh64(name + 1, _SEEDS[0]) & _LOW, _xxh64(name + 1, _SEEDS[1]) & _LOW
 
 
-@kernel
+@inner_kernel
 def _position(sketch: Sketch, first: np.uint64, step: np.uint64, j: int) -> int:
     return int(np.int64(np.uint32((first + np.uint64(j) * step) & _LOW) % np.uint32(sketch.counters.size)))
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 
 ABSENT = -1
 
@@ -29,7 +29,7 @@ def empty_slots(n_keys: int) -> Slots:
     return Slots(np.zeros(n_keys, np.int32), np.full(n_keys, ABSENT, np.int32), np.zeros(1, np.int64))
 
 
-@kernel
+@inner_kernel
 def occupy(slots: Slots, key: int) -> None:
     """Put in `key`, which is absent."""
     slots.key[slots.size[0]] = key
@@ -37,7 +37,7 @@ def occupy(slots: Slots, key: int) -> None:
     slots.size[0] += 1
 
 
-@kernel
+@inner_kernel
 def vacate(slots: Slots, key: int) -> None:
     """Take out `key`, which is present; the object in the last slot moves into its slot."""
     slots.size[0] -= 1

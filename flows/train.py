@@ -128,9 +128,9 @@ def _learn(place: _Workplace, run_id: str, problem: CacheProblem, config: TrainC
         learned = io_task(learn)(problem, config, tracker, on_progress, say, home / "checkpoints")
     trained, curves = learned.trained, learned.curves
     config = config.model_copy(update={"seed": learned.run.seed})
-    with clock.step("evaluate"):
+    with clock.step("evaluate"), progress("evaluate", "policies") as on_progress:
         place.wait_for_kernels()
-        judged = io_task(judge)(problem, trained, config, tracker)
+        judged = io_task(judge)(problem, trained, config, tracker, on_progress)
         evaluation = judged.evaluation
         scores = evaluation_dict(evaluation)
     with clock.step("export"):

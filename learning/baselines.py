@@ -1,7 +1,9 @@
 """What a learned decision is compared with: classical policies, or fixed times to live; and what none can exceed."""
 
 import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from learning.problem import CacheProblem
 from schemas.trace import FloatArray, IntArray, Trace
 
 Hits = NDArray[np.bool_]
+Replay = Callable[[], Hits]
 LRU, BY_ENDPOINT = "lru", "ttl by endpoint"
 FINER = 3  # fixed times to live that are tried between two of the ladder
 
@@ -26,28 +29,33 @@ def reference_name(problem: CacheProblem) -> str:
     return setting.eviction if setting else LRU
 
 
-def classical_hits(problem: CacheProblem) -> dict[str, Hits]:
-    """Return which requests of the whole trace hit with each baseline, bool (n,), by name.
+def classical_replays(problem: CacheProblem) -> dict[str, Replay]:
+    """Return the baselines, by name: each gives which requests of the whole trace hit, bool (n,).
 
     Of eviction and admission these are the classical policies. Of ttl they have the same eviction: without times to
-    live, under its own name; with each fixed one of the ladder, "ttl <seconds> s"; with the best one of three more
-    between each two rungs, chosen in hindsight; and with each endpoint's best one on the training span.
+    live, under its own name; with fixed ones, "ttl <seconds> s", see `finer`; with each endpoint's best one on the
+    training span.
     """
     setting = _lives_of(problem)
     if setting is None:
-        return {name: replay(problem.trace, name, problem.capacity).hit for name in BASELINES}
-    fixed = {_ttl_name(setting, ttl_s): _fixed(problem, setting, ttl_s) for ttl_s in finer(setting.ladder_s)}
-    best = max(fixed, key=lambda name: problem.score(fixed[name], problem.held_out).value_ratio or 0.0)
-    shown = {best, *(_ttl_name(setting, ttl_s) for ttl_s in setting.ladder_s.tolist())}
-    by_endpoint = _fixed(problem, setting, fixed_by_endpoint(setting)[problem.trace.endpoint])
-    return {**{name: hit for name, hit in fixed.items() if name in shown}, BY_ENDPOINT: by_endpoint}
+        return {name: partial(_replay, problem, name) for name in BASELINES}
+    fixed = {_ttl_name(setting, s): partial(_replay, problem, setting.eviction, s) for s in finer(setting.ladder_s)}
+    return {**fixed, BY_ENDPOINT: lambda: _replay_by_endpoint(problem, setting)}
 
 
-def clairvoyant_hits(problem: CacheProblem) -> dict[str, Hits]:
+def worth_showing(problem: CacheProblem, baselines: Mapping[str, Score]) -> dict[str, Score]:
+    """Return the scores of the baselines, of fixed times to live those of the ladder and the best of all."""
+    setting = _lives_of(problem)
+    if setting is None:
+        return dict(baselines)
+    best = max(baselines.keys() - {BY_ENDPOINT}, key=lambda name: baselines[name].value_ratio or 0.0)
+    shown = {best, BY_ENDPOINT, *(_ttl_name(setting, ttl_s) for ttl_s in setting.ladder_s.tolist())}
+    return {name: found for name, found in baselines.items() if name in shown}
+
+
+def clairvoyant_replays(problem: CacheProblem) -> dict[str, Replay]:
     """Return the same of the policies that know the future; of ttl none, as they know nothing of versions."""
-    if _lives_of(problem):
-        return {}
-    return {name: replay(problem.trace, name, problem.capacity).hit for name in BOUNDS}
+    return {} if _lives_of(problem) else {name: partial(_replay, problem, name) for name in BOUNDS}
 
 
 def problem_bound(problem: CacheProblem) -> tuple[str, Score]:
@@ -92,8 +100,12 @@ def _lives_of(problem: CacheProblem) -> Setting | None:
     return problem.setting if problem.setting is not None and problem.setting.decision == "ttl" else None
 
 
-def _fixed(problem: CacheProblem, setting: Setting, ttl_s: float | FloatArray) -> Hits:
-    return replay(problem.trace, setting.eviction, problem.capacity, ttl_s=ttl_s).hit
+def _replay(problem: CacheProblem, policy: str, ttl_s: float | FloatArray | None = None) -> Hits:
+    return replay(problem.trace, policy, problem.capacity, ttl_s=ttl_s).hit
+
+
+def _replay_by_endpoint(problem: CacheProblem, setting: Setting) -> Hits:
+    return _replay(problem, setting.eviction, fixed_by_endpoint(setting)[problem.trace.endpoint])
 
 
 def _ttl_name(setting: Setting, ttl_s: float) -> str:

@@ -3,10 +3,10 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cachesim.decided import replay_decided
 from cachesim.decider import Decider
@@ -15,7 +15,16 @@ from cachesim.metrics import Score, gains, window_marks
 from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.sampled import create_caches, replay_until
 from cachesim.scorer import Scorer
-from learning.baselines import clairvoyant_hits, classical_hits, problem_bound, reference_name
+from learning.baselines import (
+    Hits,
+    Replay,
+    clairvoyant_replays,
+    classical_replays,
+    problem_bound,
+    reference_name,
+    worth_showing,
+)
+from learning.follow import OnProgress
 from learning.problem import CacheProblem
 from learning.statistics import Difference, paired_difference
 from schemas.errors import ConfigError
@@ -23,7 +32,6 @@ from schemas.trace import FloatArray
 
 POLICY = "policy"  # the learned policy, frozen as it was trained, beside its variants
 WINDOWS = 40
-Hits = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,11 @@ def gap_closed(policy: Score, reference: Score, bound: Score) -> float | None:
 
 
 def evaluate(
-    problem: CacheProblem, policy: Scorer | Decider, seed: int, variants: Mapping[str, Hits] | None = None
+    problem: CacheProblem,
+    policy: Scorer | Decider,
+    seed: int,
+    variants: Mapping[str, Replay] | None = None,
+    on_progress: OnProgress = lambda *_: None,
 ) -> Evaluation:
     """Replay the whole trace with the policy, each baseline and each bound; score the held-out span.
 
@@ -121,27 +133,27 @@ def evaluate(
         problem: what was learned.
         policy: the learned policy.
         seed: of the candidates it draws, and of the intervals.
-        variants: which requests of the whole trace hit, bool (n,), with other ways to run the policy, by name.
+        variants: replays of the whole trace with other ways to run the policy, by name: which requests hit, bool (n,).
+        on_progress: receives how many policies were replayed, and how many there are, the tightest bound among them.
 
     Raises:
         ConfigError: a variant has the name of another policy.
     """
-    variants, classical = variants or {}, classical_hits(problem)
-    if taken := sorted({POLICY, *classical} & set(variants)):
+    variants, classical, clairvoyant = variants or {}, classical_replays(problem), clairvoyant_replays(problem)
+    if taken := sorted({POLICY, *classical, *clairvoyant} & set(variants)):
         raise ConfigError(f"a variant cannot be called {taken[0]}: a policy of that name is judged beside it")
-
-    def judged(hits: Mapping[str, Hits]) -> dict[str, Score]:
-        return {name: problem.score(hit, problem.held_out) for name, hit in hits.items()}
-
-    learned = {POLICY: replay_policy(problem, policy, seed), **variants}
-    baselines, reference, (bound, bound_found) = judged(classical), reference_name(problem), problem_bound(problem)
+    learned: dict[str, Replay] = {POLICY: partial(replay_policy, problem, policy, seed), **variants}
+    hits, (bound, bound_found) = _replayed(problem, {**learned, **classical, **clairvoyant}, on_progress)
+    scores = {name: problem.score(hit, problem.held_out) for name, hit in hits.items()}
+    baselines = worth_showing(problem, {name: scores[name] for name in classical})
+    reference = reference_name(problem)
     references = dict.fromkeys((best_of(baselines), reference))
-    shown = {name: _shown(problem, hit) for name, hit in (*learned.items(), *((r, classical[r]) for r in references))}
+    shown = {name: _shown(problem, hits[name]) for name in (*learned, *references)}
     return Evaluation(
-        policy=judged(learned)[POLICY],
-        variants=judged(variants),
+        policy=scores[POLICY],
+        variants={name: scores[name] for name in variants},
         baselines=baselines,
-        bounds={**judged(clairvoyant_hits(problem)), bound: bound_found},
+        bounds={**{name: scores[name] for name in clairvoyant}, bound: bound_found},
         bound=bound,
         reference=reference,
         comparisons={
@@ -150,6 +162,21 @@ def evaluate(
         },
         timeline=_timeline(problem, shown),
     )
+
+
+def _replayed(
+    problem: CacheProblem, replays: Mapping[str, Replay], on_progress: OnProgress
+) -> tuple[dict[str, Hits], tuple[str, Score]]:
+    """Return what hits in each replay, by name, and the bound; tell the progress."""
+    hits: dict[str, Hits] = {}
+    to_do = len(replays) + 1
+    for name, replay_one in replays.items():
+        on_progress(len(hits), to_do)
+        hits[name] = replay_one()
+    on_progress(len(hits), to_do)
+    bound = problem_bound(problem)
+    on_progress(to_do, to_do)
+    return hits, bound
 
 
 class _Shown(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any
 
 from cachesim.policies.learned import SERVING_CANDIDATES
 from learning.algorithms import LOSS
+from learning.baselines import Replay
 from learning.bundle import export_bundle
 from learning.checkpoint import Say
 from learning.describe import decision_states, describe, evaluation_dict
@@ -94,25 +95,36 @@ class Judged:
     hybrid: Hybrid | None
 
 
-def judge(problem: CacheProblem, trained: TrainedPolicy, config: TrainConfig, tracker: Tracker) -> Judged:
+def judge(
+    problem: CacheProblem, trained: TrainedPolicy, config: TrainConfig, tracker: Tracker, on_progress: OnProgress
+) -> Judged:
     """Score the policy, its variants, the baselines and the bounds on the held-out span; see `learning.evaluate`.
 
     The variants of a learned eviction are "online", the policy that goes on learning, "guarded", the frozen one with a
     guard in charge, and, with a staleness budget, "hybrid", the frozen one under times to live.
     """
-    variants, mixed = {}, None
-    if isinstance(trained.net, ScorerNet):
-        seed, loss = config.seed, LOSS[config.algorithm]
-        variants["online"] = replay_online(problem, trained.net, trained.normaliser, loss, seed)
-        variants["guarded"] = replay_guarded(problem, trained.scorer, seed).hit
-        if config.staleness_budget is not None:
-            mixed = hybrid(problem, trained.scorer, config.staleness_budget, seed)
-            variants["hybrid"] = mixed.hit
-    evaluation = evaluate(problem, trained.policy, config.seed, variants)
+    mixed = None
+    if config.staleness_budget is not None:
+        mixed = hybrid(problem, trained.scorer, config.staleness_budget, config.seed)
+    variants = _variants(problem, trained, config, mixed)
+    evaluation = evaluate(problem, trained.policy, config.seed, variants, on_progress)
     for name, value in _metrics(evaluation):
         if value is not None:
             tracker.metric(f"test.{name}", value, trained.timesteps)
     return Judged(evaluation, mixed)
+
+
+def _variants(
+    problem: CacheProblem, trained: TrainedPolicy, config: TrainConfig, mixed: Hybrid | None
+) -> dict[str, Replay]:
+    net, seed, loss = trained.net, config.seed, LOSS[config.algorithm]
+    if not isinstance(net, ScorerNet):
+        return {}
+    return {
+        "online": lambda: replay_online(problem, net, trained.normaliser, loss, seed),
+        "guarded": lambda: replay_guarded(problem, trained.scorer, seed).hit,
+        **({"hybrid": lambda: mixed.hit} if mixed else {}),
+    }
 
 
 def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float | None]]:

@@ -10,7 +10,8 @@
 - `knows(state, codes)`: which objects of a slice of codes the state still says something about: the residents, and
   those that it remembers though they left (ghosts). The code of any other object may be given to a new one.
 - `replay(state, requests, hit)`: `access` and, after a miss, `admit` in a compiled loop; `hit` says which requests hit.
-  All take it from `loop.replay_with`; most take `knows` from `ledger` or `queues`.
+- `steps`: `access`, `admit` and `remove` for Python, which cannot call the kernels of these names themselves.
+  All take `replay` and `steps` from `loop.kernels_with`; most take `knows` from `ledger` or `queues`.
 
 Rules that hold for all: an object is charged 1 or its size in bytes; a resident keeps the charge and the lifetime it
 was admitted with until it leaves, since a hit serves the stored copy; one that is charged more than the limit is never

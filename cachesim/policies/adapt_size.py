@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.draws import RandomState, random_states, uniform
 from cachesim.policies.ledger import (
     EVICTIONS,
@@ -32,7 +32,7 @@ from cachesim.policies.ledger import (
     is_full,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.policies.queues import (
     NOWHERE,
     Queues,
@@ -98,7 +98,7 @@ def start(n_keys: int, limit: int, seed: int = 0) -> State:
     )
 
 
-@kernel
+@inner_kernel
 def _classify_queue(state: State, queue: int) -> None:
     """Tell the model of the objects in a queue, and halve their counts of requests."""
     key = first(state.queues, queue)
@@ -109,7 +109,7 @@ def _classify_queue(state: State, queue: int) -> None:
         key = state.queues.links.newer[key]
 
 
-@kernel
+@inner_kernel
 def _tune(state: State) -> None:
     """Find the scale that fits what was requested lately, once the cache has been full."""
     numbers, counts = state.numbers, state.ledger.counts
@@ -122,7 +122,7 @@ def _tune(state: State) -> None:
     state.scale[0] = best_scale(state.classes, float(counts[LIMIT]), float(numbers[SMALLEST]))
 
 
-@kernel
+@inner_kernel
 def _observe(state: State, key: int, charge: int) -> None:
     """Count a request, whether it hits or not, of an object that would fit."""
     numbers = state.numbers
@@ -139,14 +139,14 @@ def _observe(state: State, key: int, charge: int) -> None:
         _tune(state)
 
 
-@kernel
+@inner_kernel
 def _is_welcome(state: State, charge: int) -> bool:
     """Draw whether an object of this charge may enter."""
     chance = admission_probability(float(charge), float(state.numbers[SMALLEST]), state.scale[0])
     return chance >= 1.0 or bool(uniform(state.random, 0) < chance)
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key, charge = requests.key[i], requests.charge[i]
@@ -159,7 +159,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return bool(hits(state.ledger, key))
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter and is welcome; return whether it did."""
     if not admissible(state.ledger, requests, i):
@@ -182,7 +182,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     leave(state.queues, key)
@@ -190,4 +190,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_members
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.policies.ledger import (
     LIMIT,
     Ledger,
@@ -26,7 +26,7 @@ from cachesim.policies.ledger import (
     is_full,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.policies.queues import NOWHERE, Queues, empty_queues, enter, first, knows_members, leave, renew
 from cachesim.requests import Requests
 
@@ -46,7 +46,7 @@ def start(n_keys: int, limit: int) -> State:
     return State(empty_ledger(n_keys, limit), empty_queues(n_keys, limit, limit, limit, 2 * limit), np.zeros(1))
 
 
-@kernel
+@inner_kernel
 def _recall(state: State, key: int) -> int:
     """Return which ghost queue remembers `key`, or NOWHERE; forget it there and move the target."""
     queues = state.queues
@@ -63,7 +63,7 @@ def _recall(state: State, key: int) -> int:
     return ghost
 
 
-@kernel
+@inner_kernel
 def _evict(state: State, ghost: int) -> None:
     """Evict the oldest of ONCE when it exceeds its target, or else of OFTEN, for an object that `ghost` remembered."""
     queues, once = state.queues, state.queues.used[ONCE]
@@ -75,7 +75,7 @@ def _evict(state: State, ghost: int) -> None:
     book_eviction(state.ledger, key)
 
 
-@kernel
+@inner_kernel
 def _forget_once(state: State, charge: int) -> None:
     """Drop a name for a newcomer of this charge, if T1 and B1 are beyond one capacity or all names at two."""
     queues, used, limit = state.queues, state.queues.used, state.ledger.counts[LIMIT]
@@ -86,7 +86,7 @@ def _forget_once(state: State, charge: int) -> None:
         leave(queues, first(queues, OFTEN_GHOST))
 
 
-@kernel
+@inner_kernel
 def _forget_excess(state: State) -> None:
     """Drop the oldest names of the larger side until ghosts stand for at most two capacities."""
     limit, used = state.ledger.counts[LIMIT], state.queues.used
@@ -95,7 +95,7 @@ def _forget_excess(state: State) -> None:
         leave(state.queues, first(state.queues, ghost))
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key = requests.key[i]
@@ -111,7 +111,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     ghost = _recall(state, requests.key[i])
@@ -127,7 +127,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     leave(state.queues, key)
@@ -135,4 +135,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_members
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

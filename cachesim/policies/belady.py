@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.heap import Heap, empty_heap, pop, put, take
 from cachesim.policies.ledger import (
     NOW,
@@ -26,7 +26,7 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.requests import Requests
 
 
@@ -43,13 +43,13 @@ def start(n_keys: int, limit: int, next_request: NDArray[np.int64]) -> State:
     return State(empty_ledger(n_keys, limit), empty_heap(n_keys), next_request)
 
 
-@kernel
+@inner_kernel
 def following(state: State) -> int:
     """Return when the object of the current request comes next."""
     return int(state.next_request[state.ledger.counts[NOW]])
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key = requests.key[i]
@@ -61,7 +61,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     if not admissible(state.ledger, requests, i):
@@ -73,7 +73,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     take(state.farthest, key)
@@ -81,4 +81,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_residents
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.lists import Links, empty_links, oldest, push, unlink
 from cachesim.policies.ledger import (
     Ledger,
@@ -24,7 +24,7 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.requests import Requests
 
 TURNS = -1  # the head of the only list
@@ -43,7 +43,7 @@ def start(n_keys: int, limit: int) -> State:
     return State(empty_ledger(n_keys, limit), empty_links(n_keys, 1), np.zeros(n_keys, np.bool_))
 
 
-@kernel
+@inner_kernel
 def _evict(state: State) -> None:
     """Evict the first object in turn that was not requested; those before it go round."""
     key = oldest(state.turns, TURNS)
@@ -56,7 +56,7 @@ def _evict(state: State) -> None:
     book_eviction(state.ledger, key)
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key = requests.key[i]
@@ -68,7 +68,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     if not admissible(state.ledger, requests, i):
@@ -81,7 +81,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     unlink(state.turns, key)
@@ -89,4 +89,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_residents
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.heap import Heap, empty_heap, put, take, top
 from cachesim.policies.ledger import (
     EXPIRIES,
@@ -32,7 +32,7 @@ def start(n_keys: int, limit: int) -> State:
     return State(empty_ledger(n_keys, limit), empty_heap(n_keys, np.float64))
 
 
-@kernel
+@inner_kernel
 def expire_until(state: State, time_s: float) -> None:
     """Remove the copies that have expired at `time_s`."""
     while state.expiry.size[0] > 0 and state.expiry.priority[top(state.expiry)] <= time_s:
@@ -40,7 +40,7 @@ def expire_until(state: State, time_s: float) -> None:
         remove(state, top(state.expiry))
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     if not admissible(state.ledger, requests, i):
@@ -54,7 +54,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     take(state.expiry, key)

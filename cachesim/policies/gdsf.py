@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.heap import Heap, empty_heap, put, take, top
 from cachesim.policies.ledger import (
     REJECTIONS,
@@ -30,7 +30,7 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.requests import Requests
 
 AGE, KNOWN_SUM_MS, KNOWN = range(3)  # indices of State.numbers
@@ -60,7 +60,7 @@ def start(n_keys: int, limit: int) -> State:
     return State(empty_ledger(n_keys, limit), empty_heap(n_keys, np.float64), frequency, cost, np.zeros(3))
 
 
-@kernel
+@inner_kernel
 def _cost_of_miss(state: State, load_time_ms: float) -> float:
     """Return the cost of what was loaded just now, and learn from it what loading costs on average."""
     numbers = state.numbers
@@ -71,7 +71,7 @@ def _cost_of_miss(state: State, load_time_ms: float) -> float:
     return float(numbers[KNOWN_SUM_MS] / numbers[KNOWN]) if numbers[KNOWN] > 0 else 1.0
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key, load_time_ms = requests.key[i], requests.load_time_ms[i]
@@ -87,7 +87,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter and is worth more than who leaves for it; return whether it did."""
     cost = _cost_of_miss(state, requests.load_time_ms[i])
@@ -110,7 +110,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     take(state.ranking, key)
@@ -118,4 +118,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_residents
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

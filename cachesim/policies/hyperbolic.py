@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.draws import RandomState, next_bits, random_states
 from cachesim.policies.ledger import (
     NOW,
@@ -26,7 +26,7 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.requests import Requests
 from cachesim.slots import Slots, empty_slots, occupy, vacate
 
@@ -57,7 +57,7 @@ def start(n_keys: int, limit: int, seed: int = 0) -> State:
     return State(empty_ledger(n_keys, limit), empty_slots(n_keys), frequency, admitted, random_states(seed, 1))
 
 
-@kernel
+@inner_kernel
 def _is_colder(state: State, key: int, other: int) -> bool:
     """Return whether `key` had fewer requests for its time in the cache than `other`: n / t < m / u, undivided."""
     now = state.ledger.counts[NOW]
@@ -65,13 +65,13 @@ def _is_colder(state: State, key: int, other: int) -> bool:
     return bool(mine < float(state.frequency[other]) * float(now - state.admitted[key]))
 
 
-@kernel
+@inner_kernel
 def _drawn(state: State, half: int) -> int:
     """Return the resident that 32 random bits point at."""
     return int(state.slots.key[np.int64((half * np.uint64(state.slots.size[0])) >> np.uint64(32))])
 
 
-@kernel
+@inner_kernel
 def _victim(state: State) -> int:
     coldest = -1
     for _ in range(SAMPLE // 2):
@@ -83,7 +83,7 @@ def _victim(state: State) -> int:
     return coldest
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key = requests.key[i]
@@ -95,7 +95,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     if not admissible(state.ledger, requests, i):
@@ -111,7 +111,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     vacate(state.slots, key)
@@ -119,4 +119,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_residents
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import inner_kernel, kernel
+from cachesim.compiled import inner_kernel
 from cachesim.features import FEATURES, HISTORY_WIDTH, LOAD_TIME_AT, SIZE_AT, Float32Array
 from cachesim.history import History, empty_history, note, write_row
 from cachesim.policies.ledger import (
@@ -29,7 +29,7 @@ from cachesim.policies.ledger import (
     outlived,
     residents,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.requests import Requests
 from cachesim.sampled import (
     HISTORY_MULTIPLE,
@@ -177,7 +177,7 @@ def _keep_unsaid(state: State, requests: Requests, i: int, stored: Float32Array)
             state.row[HISTORY_WIDTH + c] = stored[HISTORY_WIDTH + c]
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key, caches = requests.key[i], state.caches
@@ -197,7 +197,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     if not admissible(state.ledger, requests, i):
@@ -218,7 +218,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     vacate(state.caches, 0, state.caches.slot_of[0, key])
@@ -231,4 +231,4 @@ def knows(state: State, codes: slice) -> NDArray[np.bool_]:
     return known
 
 
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.requests import Requests
 
 # Indices of Ledger.counts.
@@ -58,7 +58,7 @@ def knows_residents(state: Any, codes: slice) -> NDArray[np.bool_]:
     return residents(state.ledger, codes)
 
 
-@kernel
+@inner_kernel
 def outlived(ledger: Ledger, requests: Requests, i: int) -> bool:
     """Count request i, and return whether it finds a copy that has expired: the policy must remove it."""
     ledger.counts[NOW] += 1
@@ -71,7 +71,7 @@ def outlived(ledger: Ledger, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def hits(ledger: Ledger, key: int) -> bool:
     """Return whether `key` is resident, and note that it is requested now."""
     if ledger.charge[key] == 0:
@@ -80,7 +80,7 @@ def hits(ledger: Ledger, key: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admissible(ledger: Ledger, requests: Requests, i: int) -> bool:
     """Return whether what request i fetched may enter at all, and count a rejection if not."""
     if requests.charge[i] <= ledger.counts[LIMIT] and requests.lifetime_s[i] > 0:
@@ -89,13 +89,13 @@ def admissible(ledger: Ledger, requests: Requests, i: int) -> bool:
     return False
 
 
-@kernel
+@inner_kernel
 def is_full(ledger: Ledger, charge: int) -> bool:
     """Return whether an object of this charge does not fit without an eviction."""
     return bool(ledger.counts[USED] + charge > ledger.counts[LIMIT])
 
 
-@kernel
+@inner_kernel
 def book_admission(ledger: Ledger, requests: Requests, i: int) -> None:
     """Make the object of request i a resident; there must be room."""
     key, charge, lifetime_s = requests.key[i], requests.charge[i], requests.lifetime_s[i]
@@ -110,7 +110,7 @@ def book_admission(ledger: Ledger, requests: Requests, i: int) -> None:
         ledger.expires_s[key] = requests.time_s[i] + lifetime_s
 
 
-@kernel
+@inner_kernel
 def book_eviction(ledger: Ledger, key: int) -> None:
     """Make the resident `key`, which the policy gave up, a stranger."""
     ledger.counts[EVICTIONS] += 1
@@ -118,7 +118,7 @@ def book_eviction(ledger: Ledger, key: int) -> None:
     book_removal(ledger, key)
 
 
-@kernel
+@inner_kernel
 def book_removal(ledger: Ledger, key: int) -> None:
     """Make the resident `key` a stranger; whoever removes it counts it."""
     ledger.counts[USED] -= ledger.charge[key]

@@ -6,7 +6,7 @@ Ties are broken as in libCacheSim.
 
 from typing import NamedTuple
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.heap import Heap, empty_heap, pop, put, take
 from cachesim.policies.ledger import (
     Ledger,
@@ -20,7 +20,7 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.requests import Requests
 
 
@@ -36,7 +36,7 @@ def start(n_keys: int, limit: int) -> State:
     return State(empty_ledger(n_keys, limit), empty_heap(n_keys))
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key = requests.key[i]
@@ -48,7 +48,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     if not admissible(state.ledger, requests, i):
@@ -60,7 +60,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     take(state.frequency, key)
@@ -68,4 +68,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_residents
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel, kernel
 from cachesim.draws import RandomState, below, random_states
 from cachesim.policies.ledger import (
     NOW,
@@ -31,7 +31,7 @@ from cachesim.policies.ledger import (
     outlived,
     residents,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.requests import Requests
 from cachesim.slots import Slots, empty_slots, occupy, vacate
 
@@ -102,7 +102,7 @@ def start(n_keys: int, limit: int, seed: int = 0, update_period: int = UPDATE_PE
     )
 
 
-@kernel
+@inner_kernel
 def _age(state: State, key: int) -> int:
     """Return the coarse time since the last request of the resident `key`."""
     requests = state.ledger.counts[NOW] - state.ledger.last_request[key]
@@ -119,7 +119,7 @@ def _class_of(age: int) -> int:
     return doublings
 
 
-@kernel
+@inner_kernel
 def _density(state: State, key: int, age: int, charge: int) -> float:
     """Return the hit density of `key` at an age, or -1 when it is older than the tables."""
     if age == OVERFLOW:
@@ -127,7 +127,7 @@ def _density(state: State, key: int, age: int, charge: int) -> float:
     return float(state.table[DENSITY, state.hit_class[key], age] / charge + state.explorer[key])
 
 
-@kernel
+@inner_kernel
 def _candidate(state: State, n: int, draws: int) -> int:
     """Return the n-th candidate for eviction, or -1: residents at random, then those of `recent` still here."""
     if n < draws:
@@ -136,7 +136,7 @@ def _candidate(state: State, n: int, draws: int) -> int:
     return key if key >= 0 and state.ledger.charge[key] > 0 else -1
 
 
-@kernel
+@inner_kernel
 def _victim(state: State) -> int:
     """Return the least dense candidate; of several, which are common since ages are coarse, the first."""
     draws = CANDIDATES if state.clock[UPDATES] > LEARNING_UPDATES else LEARNING_CANDIDATES
@@ -152,14 +152,14 @@ def _victim(state: State) -> int:
     return victim
 
 
-@kernel
+@inner_kernel
 def _dismiss(state: State, key: int) -> None:
     """Take `key` out of the draw, and explore with another instead if it was an explorer."""
     vacate(state.slots, key)
     state.clock[BUDGET] += state.explorer[key] * state.ledger.charge[key]
 
 
-@kernel
+@inner_kernel
 def _evict(state: State) -> None:
     """Evict one object and count it at its age."""
     key = _victim(state)
@@ -168,7 +168,7 @@ def _evict(state: State) -> None:
     book_eviction(state.ledger, key)
 
 
-@kernel
+@inner_kernel
 def _explore(state: State, key: int, charge: int) -> bool:
     """Return whether `key`, which is requested now, was drawn to be an explorer; there must be budget for it."""
     drawn = below(state.random, 0, EXPLORERS) == 0
@@ -178,7 +178,7 @@ def _explore(state: State, key: int, charge: int) -> bool:
     return bool(drawn)
 
 
-@kernel
+@inner_kernel
 def _learn(state: State) -> None:
     """Count one request; when it is time, decay the counts, adapt the ages and compute the densities anew."""
     clock = state.clock
@@ -192,7 +192,7 @@ def _learn(state: State) -> None:
     clock[UPDATES] += 1
 
 
-@kernel
+@inner_kernel
 def _decay(state: State) -> None:
     """Let what was counted before weigh less."""
     for event in range(DENSITY):
@@ -201,7 +201,7 @@ def _decay(state: State) -> None:
                 state.table[event, c, age] *= DECAY
 
 
-@kernel
+@inner_kernel
 def _follow_size(state: State) -> None:
     """Average the number of residents, and after some updates coarsen ages as suits it."""
     average, clock = state.average, state.clock
@@ -257,7 +257,7 @@ def _compute_densities(state: State) -> None:
             density[age] = total_hits / lifetime if events > 1e-5 else 0.0
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key = requests.key[i]
@@ -276,7 +276,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     if not admissible(state.ledger, requests, i):
@@ -295,7 +295,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     _dismiss(state, key)
@@ -308,4 +308,4 @@ def knows(state: State, codes: slice) -> NDArray[np.bool_]:
     return residents(state.ledger, codes) | looked_poor
 
 
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

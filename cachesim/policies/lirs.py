@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.lists import Links, empty_links, oldest, push, unlink
 from cachesim.policies.ledger import (
     LIMIT,
@@ -29,7 +29,7 @@ from cachesim.policies.ledger import (
     is_full,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.policies.queues import Queues, empty_queues, enter, first, knows_members, leave, renew, share
 from cachesim.requests import Requests
 
@@ -65,7 +65,7 @@ def start(n_keys: int, limit: int) -> State:
     return State(empty_ledger(n_keys, limit), queues, empty_links(n_keys, 1), stacked, np.zeros(1, np.int64))
 
 
-@kernel
+@inner_kernel
 def _stack(state: State, key: int) -> None:
     """Put `key`, which is in a queue, on top of the stack."""
     if state.stacked[key]:
@@ -76,7 +76,7 @@ def _stack(state: State, key: int) -> None:
     push(state.stack, STACK, key)
 
 
-@kernel
+@inner_kernel
 def _unstack(state: State, key: int) -> None:
     """Take `key` out of the stack; a ghost is then forgotten."""
     unlink(state.stack, key)
@@ -86,7 +86,7 @@ def _unstack(state: State, key: int) -> None:
         leave(state.queues, key)
 
 
-@kernel
+@inner_kernel
 def _prune(state: State) -> None:
     """Take from the stack what is below its lowest LOW resident."""
     bottom = oldest(state.stack, STACK)
@@ -95,7 +95,7 @@ def _prune(state: State) -> None:
         bottom = oldest(state.stack, STACK)
 
 
-@kernel
+@inner_kernel
 def _bound(state: State) -> None:
     """Forget the ghosts beyond what the stack may hold, those that were evicted first."""
     most = STACK_CAPACITIES * state.ledger.counts[LIMIT]
@@ -103,7 +103,7 @@ def _bound(state: State) -> None:
         _unstack(state, first(state.queues, GHOST))
 
 
-@kernel
+@inner_kernel
 def _demote(state: State) -> None:
     """Make the lowest LOW resident of the stack the newest HIGH one, outside the stack."""
     key = oldest(state.stack, STACK)
@@ -113,13 +113,13 @@ def _demote(state: State) -> None:
     _prune(state)
 
 
-@kernel
+@inner_kernel
 def _has_room(state: State, charge: int) -> bool:
     """Return whether an object of this charge can be LOW as well as those that are."""
     return bool(state.queues.used[LOW] + charge <= state.queues.limit[LOW])
 
 
-@kernel
+@inner_kernel
 def _make_room(state: State, charge: int) -> bool:
     """Return whether an object of this charge may be LOW at all; those that must make room for it become HIGH."""
     if charge > state.queues.limit[LOW]:
@@ -129,7 +129,7 @@ def _make_room(state: State, charge: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def _evict(state: State) -> None:
     """Evict the oldest HIGH resident; it stays in the stack if it is there."""
     queues = state.queues
@@ -142,7 +142,7 @@ def _evict(state: State) -> None:
     book_eviction(state.ledger, key)
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key, queues = requests.key[i], state.queues
@@ -162,7 +162,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     if not admissible(state.ledger, requests, i):
@@ -182,7 +182,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     if state.stacked[key]:
@@ -193,4 +193,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_members
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

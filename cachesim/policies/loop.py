@@ -1,7 +1,7 @@
-"""The replay loop, written once for all policies."""
+"""What Python calls of a policy, written once for all: the replay loop, and each kernel for one request at a time."""
 
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,28 @@ from cachesim.compiled import kernel
 from cachesim.requests import Requests
 
 
-def replay_with(policy: dict[str, Any]) -> Any:
-    """Return the compiled replay loop of a policy, given the globals of its module, which has `access` and `admit`.
+class Steps(NamedTuple):
+    """The kernels of a policy's module of the same names, for Python, which cannot call those themselves."""
 
-    The loop is bound to them by name, as if it stood in that module. Numba's cache on disk would not find a closure
-    over two kernels again: every process would compile it anew.
+    access: Any
+    admit: Any
+    remove: Any
+
+
+def kernels_with(policy: dict[str, Any]) -> tuple[Any, Steps]:
+    """Return the compiled replay loop and steps of a policy, given the globals of its module.
+
+    The module has `access`, `admit` and `remove`. What is returned is bound to them by name, as if it stood in that
+    module. Numba's cache on disk would not find a closure over kernels again: every process would compile it anew.
     """
-    loop = FunctionType(_replay.__code__, policy, "replay")
-    loop.__qualname__ = f"{policy['__name__']}.replay"  # names the file in the cache
-    loop.__doc__ = _replay.__doc__
-    return kernel(loop)
+    return _bound(_replay, policy), Steps(_bound(_access, policy), _bound(_admit, policy), _bound(_remove, policy))
+
+
+def _bound(function: Any, policy: dict[str, Any]) -> Any:
+    bound = FunctionType(function.__code__, policy, function.__name__)
+    bound.__qualname__ = f"{policy['__name__']}.{function.__name__}"  # names the file in the cache
+    bound.__doc__ = function.__doc__
+    return kernel(bound)
 
 
 def _replay(state: Any, requests: Requests, hit: NDArray[np.bool_]) -> None:
@@ -28,3 +40,18 @@ def _replay(state: Any, requests: Requests, hit: NDArray[np.bool_]) -> None:
         hit[i] = access(state, requests, i)  # type: ignore[name-defined]  # noqa: F821
         if not hit[i]:
             admit(state, requests, i)  # type: ignore[name-defined]  # noqa: F821
+
+
+def _access(state: Any, requests: Requests, i: int) -> bool:
+    """Serve request i if its object is resident; return whether it hit."""
+    return access(state, requests, i)  # type: ignore[name-defined, no-any-return]  # noqa: F821
+
+
+def _admit(state: Any, requests: Requests, i: int) -> bool:
+    """Store what request i fetched, if it may enter; return whether it did."""
+    return admit(state, requests, i)  # type: ignore[name-defined, no-any-return]  # noqa: F821
+
+
+def _remove(state: Any, key: int) -> None:
+    """Take the resident `key` out."""
+    remove(state, key)  # type: ignore[name-defined]  # noqa: F821

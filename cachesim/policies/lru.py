@@ -5,7 +5,7 @@ Mattson, Gecsei, Slutz, Traiger: Evaluation techniques for storage hierarchies. 
 
 from typing import NamedTuple
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.lists import Links, empty_links, oldest, push, unlink
 from cachesim.policies.ledger import (
     Ledger,
@@ -19,7 +19,7 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.requests import Requests
 
 RECENCY = -1  # the head of the only list
@@ -37,7 +37,7 @@ def start(n_keys: int, limit: int) -> State:
     return State(empty_ledger(n_keys, limit), empty_links(n_keys, 1))
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key = requests.key[i]
@@ -50,7 +50,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     if not admissible(state.ledger, requests, i):
@@ -64,7 +64,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     unlink(state.recency, key)
@@ -72,4 +72,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_residents
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

@@ -9,26 +9,26 @@ that comes next the latest goes, be it a resident or the incoming one, until the
 that was made before it is refused stays free. An object that never comes again enters only where there is room.
 """
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.heap import pop, top
 from cachesim.oracle import NEVER
 from cachesim.policies import belady
 from cachesim.policies.belady import State, access, following, knows, remove, start
 from cachesim.policies.ledger import REJECTIONS, admissible, book_eviction, is_full
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.requests import Requests
 
-__all__ = ["State", "access", "admit", "knows", "remove", "replay", "start"]
+__all__ = ["State", "access", "admit", "knows", "remove", "replay", "start", "steps"]
 
 
-@kernel
+@inner_kernel
 def _comes_last(state: State) -> bool:
     """Return whether the object of the current request comes again after all residents, or never."""
     mine, farthest = following(state), -state.farthest.priority[top(state.farthest)]
     return bool(mine == NEVER or mine > farthest)
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter and a resident is needed later than it; return whether it did."""
     if not admissible(state.ledger, requests, i):
@@ -41,4 +41,4 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return bool(belady.admit(state, requests, i))
 
 
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

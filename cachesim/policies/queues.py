@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.lists import Links, empty_links, oldest, push, unlink
 
 NOWHERE = -1
@@ -53,13 +53,13 @@ def knows_members(state: Any, codes: slice) -> NDArray[np.bool_]:
     return np.asarray(state.queues.place[codes] != NOWHERE)
 
 
-@kernel
+@inner_kernel
 def head_of(queue: int) -> int:
     """Return the head of a queue in `Queues.links`."""
     return -1 - queue
 
 
-@kernel
+@inner_kernel
 def enter(queues: Queues, queue: int, key: int, charge: int) -> None:
     """Make `key`, which is nowhere, the newest of `queue`."""
     push(queues.links, head_of(queue), key)
@@ -68,7 +68,7 @@ def enter(queues: Queues, queue: int, key: int, charge: int) -> None:
     queues.used[queue] += charge
 
 
-@kernel
+@inner_kernel
 def leave(queues: Queues, key: int) -> None:
     """Take `key` out of its queue."""
     unlink(queues.links, key)
@@ -76,20 +76,20 @@ def leave(queues: Queues, key: int) -> None:
     queues.place[key] = NOWHERE
 
 
-@kernel
+@inner_kernel
 def first(queues: Queues, queue: int) -> int:
     """Return the oldest object of `queue`, which is not empty."""
     return int(oldest(queues.links, head_of(queue)))
 
 
-@kernel
+@inner_kernel
 def renew(queues: Queues, key: int) -> None:
     """Make `key` the newest of its queue."""
     unlink(queues.links, key)
     push(queues.links, head_of(queues.place[key]), key)
 
 
-@kernel
+@inner_kernel
 def remember(queues: Queues, ghost: int, key: int, charge: int) -> None:
     """Make `key`, which is nowhere, the newest of the queue `ghost`, and forget the oldest ones beyond its limit."""
     if charge > queues.limit[ghost]:
@@ -99,7 +99,7 @@ def remember(queues: Queues, ghost: int, key: int, charge: int) -> None:
     enter(queues, ghost, key, charge)
 
 
-@kernel
+@inner_kernel
 def recall(queues: Queues, ghost: int, key: int) -> bool:
     """Return whether the queue `ghost` remembers `key`, and forget it there."""
     if queues.place[key] != ghost:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel, kernel
 from schemas.trace import FloatArray, IntArray
 
 LEAST_HITS = 16.0  # that a challenger must be ahead, beside the cost of the switch
@@ -95,7 +95,7 @@ def judge(race: Race, value: float) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def _best(race: Race, leader: int) -> int:
     """Return the challenger that is furthest beyond its threshold, or the leader when none is beyond it."""
     least_lead = race.least_hits[0] * np.sqrt(race.mean_square[0])
@@ -107,7 +107,7 @@ def _best(race: Race, leader: int) -> int:
     return best
 
 
-@kernel
+@inner_kernel
 def _hand_over(race: Race, leader: int) -> None:
     counts, caution = race.counts, race.caution
     soon = counts[SWITCHES] > 0 and counts[REQUESTS] - counts[LAST_SWITCH] < race.calm_requests[0]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.policies.ledger import (
     EVICTIONS,
     Ledger,
@@ -26,7 +26,7 @@ from cachesim.policies.ledger import (
     is_full,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.policies.queues import (
     Queues,
     empty_queues,
@@ -61,7 +61,7 @@ def start(n_keys: int, limit: int) -> State:
     return State(empty_ledger(n_keys, limit), queues, np.zeros(n_keys, np.int8))
 
 
-@kernel
+@inner_kernel
 def _evict_from_small(state: State) -> None:
     """Evict the oldest object of the small queue that was hardly requested again; the others go to main."""
     queues = state.queues
@@ -77,7 +77,7 @@ def _evict_from_small(state: State) -> None:
         enter(queues, MAIN, key, charge)
 
 
-@kernel
+@inner_kernel
 def _evict_from_main(state: State) -> None:
     """Evict the oldest object of the main queue without hits; the others go round with one hit less."""
     key = first(state.queues, MAIN)
@@ -89,7 +89,7 @@ def _evict_from_main(state: State) -> None:
     book_eviction(state.ledger, key)
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key = requests.key[i]
@@ -101,7 +101,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     remembered = recall(state.queues, GHOST, requests.key[i])
@@ -120,7 +120,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     leave(state.queues, key)
@@ -128,4 +128,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_members
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

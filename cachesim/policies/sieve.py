@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.lists import Links, empty_links, push, unlink
 from cachesim.policies.ledger import (
     Ledger,
@@ -25,7 +25,7 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.requests import Requests
 
 ARRIVAL = -1  # the head of the only list; the next after it is the oldest object
@@ -57,7 +57,7 @@ def start(n_keys: int, limit: int) -> State:
     )
 
 
-@kernel
+@inner_kernel
 def _evict(state: State) -> None:
     """Evict the first object from the hand on that was not requested, and leave the hand behind it."""
     key = state.hand[0]
@@ -70,7 +70,7 @@ def _evict(state: State) -> None:
     book_eviction(state.ledger, key)
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key = requests.key[i]
@@ -82,7 +82,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     if not admissible(state.ledger, requests, i):
@@ -95,7 +95,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out; a hand that points to it moves on."""
     if state.hand[0] == key:
@@ -105,4 +105,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_residents
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

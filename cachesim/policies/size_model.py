@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 
 CHARGE_CLASSES, REQUEST_CLASSES = 48, 32  # powers of 2
 OBJECTS, CHARGES, REQUESTS, CHANCE = range(4)  # indices of Classes.of
@@ -43,7 +43,7 @@ def empty_classes() -> Classes:
     return Classes(np.zeros((4, n_classes)), np.zeros(n_classes, np.int64), np.zeros(1, np.int64))
 
 
-@kernel
+@inner_kernel
 def clear(classes: Classes) -> None:
     """Forget all objects."""
     for j in range(classes.n_used[0]):
@@ -52,7 +52,7 @@ def clear(classes: Classes) -> None:
     classes.n_used[0] = 0
 
 
-@kernel
+@inner_kernel
 def _octave(number: int, most: int) -> int:
     """Return floor(log2(number)), at most `most`; number >= 1."""
     octave = 0
@@ -62,7 +62,7 @@ def _octave(number: int, most: int) -> int:
     return octave
 
 
-@kernel
+@inner_kernel
 def classify(classes: Classes, charge: int, requests: int) -> None:
     """Add an object that was requested `requests` >= 1 times."""
     row, column = _octave(charge, CHARGE_CLASSES - 1), _octave(requests, REQUEST_CLASSES - 1)
@@ -75,13 +75,13 @@ def classify(classes: Classes, charge: int, requests: int) -> None:
     classes.of[REQUESTS, j] += requests
 
 
-@kernel
+@inner_kernel
 def admission_probability(charge: float, smallest: float, scale: float) -> float:
     """Return exp(-(charge - smallest) / scale): the smallest charge is always admitted."""
     return exp((smallest - charge) / scale)
 
 
-@kernel
+@inner_kernel
 def _set_chances(classes: Classes, smallest: float, scale: float) -> None:
     for n in range(classes.n_used[0]):
         j = classes.used[n]
@@ -89,7 +89,7 @@ def _set_chances(classes: Classes, smallest: float, scale: float) -> None:
         classes.of[CHANCE, j] = admission_probability(charge, smallest, scale)
 
 
-@kernel
+@inner_kernel
 def _expected(classes: Classes, quantity: int, time: float) -> float:
     """Return the sum of the charges, or of the requests, of what is expected to be resident when T is `time`."""
     total = 0.0
@@ -101,7 +101,7 @@ def _expected(classes: Classes, quantity: int, time: float) -> float:
     return total
 
 
-@kernel
+@inner_kernel
 def expected_hits(classes: Classes, limit: float, smallest: float, scale: float) -> float:
     """Return how many of the requests would hit with admission at this scale."""
     _set_chances(classes, smallest, scale)
@@ -115,7 +115,7 @@ def expected_hits(classes: Classes, limit: float, smallest: float, scale: float)
     return float(_expected(classes, REQUESTS, 2.0**shortest))
 
 
-@kernel
+@inner_kernel
 def best_scale(classes: Classes, limit: float, smallest: float) -> float:
     """Return the scale, a power of 2 up to `limit` or EVERYTHING, that promises most hits; the larger one of equals."""
     best, most = EVERYTHING, expected_hits(classes, limit, smallest, EVERYTHING)

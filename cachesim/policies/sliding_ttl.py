@@ -8,17 +8,17 @@ without lifetimes this is LRU.
 
 import numpy as np
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.heap import put
 from cachesim.policies.deadlines import State, admit, expire_until, knows, remove, start
 from cachesim.policies.ledger import MORTAL, hits, outlived
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.requests import Requests
 
-__all__ = ["State", "access", "admit", "knows", "remove", "replay", "start"]
+__all__ = ["State", "access", "admit", "knows", "remove", "replay", "start", "steps"]
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key = requests.key[i]
@@ -34,4 +34,4 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

@@ -11,7 +11,7 @@ segment is admitted; it stays in the lowest one, so that a cache of less than fo
 
 from typing import NamedTuple
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.policies.ledger import (
     Ledger,
     admissible,
@@ -24,7 +24,7 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.policies.queues import Queues, empty_queues, enter, first, leave, renew
 from cachesim.requests import Requests
 
@@ -44,7 +44,7 @@ def start(n_keys: int, limit: int) -> State:
     return State(empty_ledger(n_keys, limit), empty_queues(n_keys, *[limit // SEGMENTS] * SEGMENTS))
 
 
-@kernel
+@inner_kernel
 def _evict_from(state: State, segment: int) -> None:
     """Evict the least recently used object of a segment."""
     key = first(state.segments, segment)
@@ -52,7 +52,7 @@ def _evict_from(state: State, segment: int) -> None:
     book_eviction(state.ledger, key)
 
 
-@kernel
+@inner_kernel
 def _evict(state: State) -> None:
     """Evict the least recently used object of the lowest segment that is not empty."""
     segment = LOWEST
@@ -61,7 +61,7 @@ def _evict(state: State) -> None:
     _evict_from(state, segment)
 
 
-@kernel
+@inner_kernel
 def _lift(state: State, key: int) -> None:
     """Move an object to the next segment, and what is too much there and below down by one."""
     segments, upper, charge = state.segments, state.segments.place[key] + 1, state.segments.charge[key]
@@ -72,7 +72,7 @@ def _lift(state: State, key: int) -> None:
             _sink(state, segment)
 
 
-@kernel
+@inner_kernel
 def _sink(state: State, segment: int) -> None:
     """Move the least recently used object of a segment down; what is then too much in the lowest is evicted."""
     segments, key = state.segments, first(state.segments, segment)
@@ -84,7 +84,7 @@ def _sink(state: State, segment: int) -> None:
             _evict_from(state, LOWEST)
 
 
-@kernel
+@inner_kernel
 def _entrance(state: State, charge: int) -> int:
     """Return the lowest segment with room for an object of this charge, LOWEST if there is none."""
     for segment in range(SEGMENTS):
@@ -93,7 +93,7 @@ def _entrance(state: State, charge: int) -> int:
     return LOWEST
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key, segments = requests.key[i], state.segments
@@ -108,7 +108,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     charge = requests.charge[i]
@@ -121,7 +121,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     leave(state.segments, key)
@@ -129,4 +129,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_residents
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

@@ -5,16 +5,16 @@ copy leaves as soon as it expires, at the next request whatever that asks for. W
 expires first goes; among equals, the one admitted first, so that without lifetimes this is FIFO.
 """
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.policies.deadlines import State, admit, expire_until, knows, remove, start
 from cachesim.policies.ledger import hits, outlived
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.requests import Requests
 
-__all__ = ["State", "access", "admit", "knows", "remove", "replay", "start"]
+__all__ = ["State", "access", "admit", "knows", "remove", "replay", "start", "steps"]
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     expire_until(state, requests.time_s[i])
@@ -22,4 +22,4 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return bool(hits(state.ledger, requests.key[i]))
 
 
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

@@ -8,7 +8,7 @@ stand for 50 %.
 
 from typing import NamedTuple
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.policies.ledger import (
     Ledger,
     admissible,
@@ -20,7 +20,7 @@ from cachesim.policies.ledger import (
     is_full,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.policies.queues import (
     Queues,
     empty_queues,
@@ -53,7 +53,7 @@ def start(n_keys: int, limit: int) -> State:
     return State(empty_ledger(n_keys, limit), queues)
 
 
-@kernel
+@inner_kernel
 def _evict(state: State) -> None:
     """Evict a newcomer when they exceed their share, otherwise the least recently used of the frequent ones."""
     queues = state.queues
@@ -65,7 +65,7 @@ def _evict(state: State) -> None:
     book_eviction(state.ledger, key)
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key = requests.key[i]
@@ -78,7 +78,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     remembered = recall(state.queues, GHOST, requests.key[i])
@@ -91,7 +91,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     leave(state.queues, key)
@@ -99,4 +99,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_members
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import inner_kernel
 from cachesim.policies.ledger import (
     LIMIT,
     RESIDENTS,
@@ -34,7 +34,7 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import replay_with
+from cachesim.policies.loop import kernels_with
 from cachesim.policies.queues import Queues, empty_queues, enter, first, leave, renew
 from cachesim.requests import Requests
 from cachesim.sketch import Sketch, count, empty_sketch, estimate, halve
@@ -71,33 +71,33 @@ def start(n_keys: int, limit: int) -> State:
     return State(empty_ledger(n_keys, limit), queues, np.zeros(n_keys, np.int64), empty_sketch(main))
 
 
-@kernel
+@inner_kernel
 def _count(state: State, key: int) -> None:
     count(state.sketch, state.name[key])
 
 
-@kernel
+@inner_kernel
 def _estimate(state: State, key: int) -> int:
     return int(estimate(state.sketch, state.name[key]))
 
 
-@kernel
+@inner_kernel
 def _main_limit(state: State) -> int:
     return int(state.ledger.counts[LIMIT] - state.queues.limit[WINDOW])
 
 
-@kernel
+@inner_kernel
 def _fits_main(state: State, charge: int) -> bool:
     queues = state.queues
     return bool(queues.used[PROBATION] + queues.used[PROTECTED] + charge <= _main_limit(state))
 
 
-@kernel
+@inner_kernel
 def _fits(queues: Queues, queue: int, charge: int) -> bool:
     return bool(queues.used[queue] + charge <= queues.limit[queue])
 
 
-@kernel
+@inner_kernel
 def _enter_main(queues: Queues, key: int) -> None:
     """Move `key` from the window to the main cache: on probation, unless only the protected part has room."""
     charge = queues.charge[key]
@@ -106,18 +106,18 @@ def _enter_main(queues: Queues, key: int) -> None:
     enter(queues, PROTECTED if protected else PROBATION, key, charge)
 
 
-@kernel
+@inner_kernel
 def _main_victim(queues: Queues) -> int:
     return int(first(queues, PROBATION if queues.used[PROBATION] > 0 else PROTECTED))
 
 
-@kernel
+@inner_kernel
 def _evict(state: State, key: int) -> None:
     leave(state.queues, key)
     book_eviction(state.ledger, key)
 
 
-@kernel
+@inner_kernel
 def _promote(state: State, key: int) -> None:
     """Protect `key`, which was on probation; who is displaced goes back there, and may push the oldest out."""
     queues = state.queues
@@ -133,7 +133,7 @@ def _promote(state: State, key: int) -> None:
         _evict(state, first(queues, PROBATION))
 
 
-@kernel
+@inner_kernel
 def _make_room(state: State) -> None:
     """Decide about the oldest of the window: it moves to the main cache, in place of others if need be, or is evicted.
 
@@ -157,7 +157,7 @@ def _make_room(state: State) -> None:
     _enter_main(queues, key)
 
 
-@kernel
+@inner_kernel
 def _count_hit(state: State, key: int) -> None:
     """Count a hit in the main cache; halve the counts when that is due."""
     counts, sketch = state.ledger.counts, state.sketch
@@ -168,7 +168,7 @@ def _count_hit(state: State, key: int) -> None:
         halve(sketch)
 
 
-@kernel
+@inner_kernel
 def access(state: State, requests: Requests, i: int) -> bool:
     """Serve request i if its object is resident; return whether it hit."""
     key = requests.key[i]
@@ -186,7 +186,7 @@ def access(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def admit(state: State, requests: Requests, i: int) -> bool:
     """Store what request i fetched, if it may enter; return whether it did."""
     if not admissible(state.ledger, requests, i):
@@ -201,7 +201,7 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def remove(state: State, key: int) -> None:
     """Take the resident `key` out."""
     leave(state.queues, key)
@@ -209,4 +209,4 @@ def remove(state: State, key: int) -> None:
 
 
 knows = knows_residents
-replay = replay_with(globals())
+replay, steps = kernels_with(globals())

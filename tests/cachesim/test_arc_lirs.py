@@ -25,8 +25,8 @@ def states(trace: Trace, policy: Any, name: str, capacity: Capacity, ttl_s: floa
     state = begin(trace, name, capacity)
     for _, requests in chunks(trace, capacity, ttl_s):
         for i in range(requests.key.size):
-            if not policy.access(state, requests, i):
-                policy.admit(state, requests, i)
+            if not policy.steps.access(state, requests, i):
+                policy.steps.admit(state, requests, i)
             yield state
 
 
@@ -36,7 +36,7 @@ def states_with_removals(*args: Any) -> Iterator[Any]:
         yield state
         held = np.flatnonzero(state.ledger.charge)
         if i % 3 == 2 and held.size:
-            args[1].remove(state, held[i % held.size])
+            args[1].steps.remove(state, held[i % held.size])
             yield state
 
 

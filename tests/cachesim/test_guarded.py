@@ -48,9 +48,9 @@ def steps_of(trace: Trace, capacity: Capacity, ttl_s: Any, **given_options: Any)
     state = begin(trace, "guarded", capacity, **given_options)
     for span, requests in chunks(trace, capacity, ttl_s):
         for i in range(requests.key.size):
-            hit = bool(guarded.access(state, requests, i))
+            hit = bool(guarded.steps.access(state, requests, i))
             if not hit:
-                guarded.admit(state, requests, i)
+                guarded.steps.admit(state, requests, i)
             yield span.start + i, hit, state
 
 
@@ -77,9 +77,9 @@ class Compiled:
 
     def serve(self, _: Request) -> bool:
         self.now += 1
-        hit = bool(learned.access(self.state, self.requests, self.now))
+        hit = bool(learned.steps.access(self.state, self.requests, self.now))
         if not hit:
-            learned.admit(self.state, self.requests, self.now)
+            learned.steps.admit(self.state, self.requests, self.now)
         return hit
 
     @property

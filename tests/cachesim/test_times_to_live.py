@@ -39,8 +39,8 @@ def test_no_copy_outlives_its_time_whatever_is_requested(
     state = begin(trace, policy, capacity)
     for _, requests in chunks(trace, capacity, np.array([r[1] for r in rows])):
         for i in range(len(trace)):
-            if not POLICIES[policy].access(state, requests, i):
-                POLICIES[policy].admit(state, requests, i)
+            if not POLICIES[policy].steps.access(state, requests, i):
+                POLICIES[policy].steps.admit(state, requests, i)
             resident = state.ledger.charge > 0
             assert (state.ledger.expires_s[resident] > requests.time_s[i]).all()
             assert resident.sum() == state.expiry.size[0]

@@ -45,8 +45,8 @@ def test_no_policy_holds_more_than_its_capacity_after_any_request(
         state = begin(trace, policy, capacity, **OPTIONS.get(policy, {}))
         counts, charge = state.ledger.counts, state.ledger.charge
         for i in range(len(trace)):
-            if not kernels.access(state, columns, i):
-                kernels.admit(state, columns, i)
+            if not kernels.steps.access(state, columns, i):
+                kernels.steps.admit(state, columns, i)
             assert counts[USED] <= capacity.limit, policy
         assert charge.sum() == counts[USED], policy
         assert np.count_nonzero(charge) == counts[RESIDENTS], policy

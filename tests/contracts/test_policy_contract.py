@@ -55,9 +55,9 @@ def states(trace: Trace, policy: str, capacity: Capacity, ttl_s: float) -> Itera
     state, kernels = begin(trace, policy, capacity, **OPTIONS.get(policy, {})), kernels_of(policy)
     for span, requests in chunks(trace, capacity, ttl_s):
         for i in range(requests.key.size):
-            hit = kernels.access(state, requests, i)
+            hit = kernels.steps.access(state, requests, i)
             if not hit:
-                kernels.admit(state, requests, i)
+                kernels.steps.admit(state, requests, i)
             yield span.start + i, hit, state
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from cachesim.features import FEATURES
 from cachesim.metrics import Score
@@ -111,7 +112,22 @@ def with_variants(hot_problem: CacheProblem) -> Evaluation:
     seen_before = np.setdiff1d(np.arange(n), np.unique(hot_problem.trace.key, return_index=True)[1])
     everything = np.isin(np.arange(n), seen_before)
     same_as_lru = replay(hot_problem.trace, "lru", hot_problem.capacity).hit
-    return evaluate(hot_problem, OLDEST_FIRST, 0, {"online": everything, "guarded": same_as_lru})
+    return evaluate(hot_problem, OLDEST_FIRST, 0, {"online": lambda: everything, "guarded": lambda: same_as_lru})
+
+
+def test_every_policy_that_is_replayed_is_told_as_progress(hot_problem: CacheProblem) -> None:
+    told: list[tuple[int, int | None]] = []
+    replayed_at: list[int] = []
+
+    def variant() -> NDArray[np.bool_]:
+        replayed_at.append(told[-1][0])
+        return np.zeros(len(hot_problem.trace), np.bool_)
+
+    variants = {"online": variant, "guarded": variant}
+    found = evaluate(hot_problem, OLDEST_FIRST, 0, variants, lambda done, total: told.append((done, total)))
+    policies = len(found.learned) + len(found.baselines) + len(found.bounds)
+    assert told == [(done, policies) for done in range(policies + 1)]
+    assert replayed_at == [1, 2]
 
 
 def test_variants_are_judged_apart_and_change_nothing_else(
@@ -145,9 +161,9 @@ def test_each_way_to_run_the_policy_is_compared_with_lru_the_best_and_the_frozen
 
 def test_a_variant_cannot_take_the_name_of_another_policy(hot_problem: CacheProblem) -> None:
     hit = np.zeros(len(hot_problem.trace), np.bool_)
-    for name in ("policy", "lru"):
+    for name in ("policy", "lru", "belady"):
         with pytest.raises(ConfigError, match=f"a variant cannot be called {name}"):
-            evaluate(hot_problem, OLDEST_FIRST, 0, {name: hit})
+            evaluate(hot_problem, OLDEST_FIRST, 0, {name: lambda: hit})
 
 
 def test_the_windows_of_the_timeline_cut_the_held_out_span_and_add_up_to_the_scores(with_variants: Evaluation) -> None:

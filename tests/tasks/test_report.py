@@ -29,7 +29,7 @@ def evaluation() -> Evaluation:
     """Sampled LRU for saved load time, with two variants: one that never hits, one that always does."""
     config = TrainConfig(cache_size=50, cache_weights={"load_time_ms": 1.0})
     problem = build_problem(energy_trace(3_000, seed=2), config)
-    variants = {"online": np.ones(3_000, np.bool_), "guarded": np.zeros(3_000, np.bool_)}
+    variants = {"online": lambda: np.ones(3_000, np.bool_), "guarded": lambda: np.zeros(3_000, np.bool_)}
     return evaluate(problem, oldest_first(len(FEATURES)), 0, variants)
 
 
