@@ -14,14 +14,14 @@ from envs.vector import DecisionVecEnv
 from learning.bandits import BanditA2C, BanditDQN, BanditPPO
 from learning.first_decisions import PARALLEL_CACHES
 from learning.judged import JudgedReplay, JudgedRollout
-from learning.losses import Loss, advantage_loss, regret_loss
+from learning.losses import Loss, advantage_loss, regret_loss, value_loss
 from learning.policies import BanditActor, BanditDQNPolicy
 from schemas.config import OWN_OPTIONS, Algorithm, TrainConfig
 
 LAST_RATE_SHARE = 0.05  # of the first learning rate
 
 LOSS: dict[Algorithm, Loss] = {"dqn": advantage_loss, "ppo": regret_loss, "a2c": regret_loss}
-"""What online continuation makes small: what the algorithm did."""
+"""What the algorithm makes small in learning an eviction, and online continuation after it."""
 
 _DEFAULTS: dict[Algorithm, dict[str, Any]] = {
     # Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015.
@@ -47,12 +47,19 @@ _DEFAULTS: dict[Algorithm, dict[str, Any]] = {
 }
 
 
+# Candidates are all scored by the same net. An action at a miss whose chance has vanished is never learned again: more
+# entropy keeps it alive (docs/decisions/0013).
+_ON_MISSES: dict[Algorithm, dict[str, Any]] = {"dqn": {}, "ppo": {"ent_coef": 0.1}, "a2c": {"ent_coef": 0.1}}
+
+
 def hyperparameters(config: TrainConfig) -> dict[str, Any]:
     """Return the settings of the algorithm: its defaults under what `config` overrides.
 
     A2C makes one gradient step of a whole rollout: its batch size sets the rollout, batch_size / 64 steps of 64 caches.
     """
     values = dict(_DEFAULTS[config.algorithm])
+    if config.decision != "eviction":
+        values |= _ON_MISSES[config.algorithm]
     given = {name: getattr(config, name) for name in ("learning_rate", *OWN_OPTIONS[config.algorithm])}
     values |= {name: value for name, value in given.items() if value is not None}
     if config.batch_size is not None and config.algorithm == "a2c":
@@ -73,7 +80,8 @@ def build(config: TrainConfig, env: DecisionVecEnv, device: str) -> BaseAlgorith
     values["learning_rate"] = _falling(values["learning_rate"])
     common = {"gamma": 0.0, "seed": config.seed, "device": device, **values}
     if config.algorithm == "dqn":
-        return BanditDQN(BanditDQNPolicy, env, replay_buffer_class=JudgedReplay, **common)
+        loss = advantage_loss if config.decision == "eviction" else value_loss
+        return BanditDQN(BanditDQNPolicy, env, replay_buffer_class=JudgedReplay, loss=loss, **common)
     algorithm = BanditPPO if config.algorithm == "ppo" else BanditA2C
     judged: dict[str, Any] = {"rollout_buffer_class": JudgedRollout, "rollout_buffer_kwargs": {"env": env}}
     with warnings.catch_warnings():  # of a last batch that is smaller, and of a GPU that was asked for

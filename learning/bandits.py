@@ -17,7 +17,7 @@ from stable_baselines3 import A2C, DQN, PPO
 from torch.nn.functional import log_softmax
 
 from learning.judged import JudgedReplay, JudgedRollout
-from learning.losses import advantage_loss, clipped_loss, regret_loss
+from learning.losses import Loss, clipped_loss, regret_loss
 from learning.policies import net_of
 
 
@@ -67,12 +67,16 @@ class BanditDQN(DQN):
 
     replay_buffer: JudgedReplay
 
+    def __init__(self, *args: Any, loss: Loss, **kwargs: Any) -> None:
+        self._loss = loss
+        super().__init__(*args, **kwargs)
+
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         self._update_learning_rate(self.policy.optimizer)
         net, losses = net_of(self.policy), []
         for _ in range(gradient_steps):
             rows, costs = self.replay_buffer.draw(batch_size)
-            losses.append(_descend(self, advantage_loss(net(rows), costs)))
+            losses.append(_descend(self, self._loss(net(rows), costs)))
         self._n_updates += gradient_steps
         self.logger.record("train/loss", float(np.mean(losses)))
 

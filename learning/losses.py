@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch.nn.functional import log_softmax, softmax
+from torch.nn.functional import log_softmax, mse_loss, softmax
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # of scores (m, actions) and costs (m, actions)
 SMALLEST_DEVIATION = 0.01  # of the costs of a decision; a hit is worth about 1
@@ -53,12 +53,27 @@ def _entropy(log_chance: torch.Tensor) -> torch.Tensor:
     return -(log_chance.exp() * log_chance).sum(dim=1).mean()
 
 
-def advantage_loss(scores: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
-    """Return the weighted mean squared error of the scores, as advantages of the actions, for DQN.
+def value_loss(scores: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared error of the scores, as advantages of the actions at a miss, for DQN.
 
-    The weight of an action is its chance in a softmax of `SHARPNESS` times the scores, which is not differentiated:
-    where the scores are high they decide what is done, an error among the others changes nothing. It was measured in
-    docs/decisions/0014.
+    The scale is the same for all decisions: an action that rarely costs, but then much, must not seem a good one.
+
+    Args:
+        scores: float (m, k), of k actions in m decisions; what they have in common does not count.
+        costs: float (m, k), what each costs.
+
+    Returns:
+        float (), of advantages in their standard deviation over all decisions.
+    """
+    return mse_loss(scores - scores.mean(dim=1, keepdim=True), -_relative(costs))
+
+
+def advantage_loss(scores: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
+    """Return the weighted mean squared error of the scores, as advantages of dropping each candidate, for DQN.
+
+    Only which candidate is best matters, so that each decision counts alike. The weight of a candidate is its chance in
+    a softmax of `SHARPNESS` times the scores, which is not differentiated: where the scores are high they decide what
+    is dropped, an error among the others changes nothing. It was measured in docs/decisions/0014.
 
     Args:
         scores: float (m, k), of k actions in m decisions; what they have in common does not count.
