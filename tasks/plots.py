@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 BAR_INCHES = 0.25
+CURVES_A_ROW = 3
 LEARNED = "learned"  # what the policy is called as it was trained, beside its variants
 Curves = dict[str, list[tuple[int, float]]]  # name -> (timesteps done, value)
 COLOURS = {"policy": "#1b7837", "baseline": "#b3b3b3", "best": "#5f5f5f", "bound": "#4575b4"}
 VARIANT_COLOURS = ("#e08214", "#7b3294", "#01a0a8", "#c51b7d")
-_MEASURE_LABELS = {"hit_ratio": "hit ratio", "value_ratio": "value of the hits / value of all (cache_weights)"}
+_MEASURE_LABELS = {"hit_ratio": "hit ratio", "value_ratio": "value of the hits / value of all"}
 _CURVE_LABELS = {
     "reward": "mean reward of a decision",
     "loss": "loss",
@@ -98,7 +99,7 @@ def draw_timeline(figure: Any, algorithm: str, evaluation: dict[str, Any]) -> No
         upper.plot((edges[:-1] + edges[1:]) / 2, ratios[name], label=f"{label}  {score['value_ratio']:.4f}", **style)
         lower.plot((edges[:-1] + edges[1:]) / 2, ratios[name] - ratios[best], **style)
     weighted = any(score["value_ratio"] != score["hit_ratio"] for *_, score in drawn)
-    upper.set_ylabel("value ratio (cache_weights)" if weighted else "hit ratio")
+    upper.set_ylabel("value ratio" if weighted else "hit ratio")
     figure.legend(reverse=True, loc="outside upper center", ncols=3, frameon=False)
     lower.set_ylabel(f"difference to {best}")
     lower.set_xlabel(f"request; each window is {round(float(np.diff(edges).mean())):,} of them")
@@ -109,6 +110,11 @@ def draw_timeline(figure: Any, algorithm: str, evaluation: dict[str, Any]) -> No
         axes.spines[["top", "right"]].set_visible(False)
 
 
+def curves_inches(curves: Curves) -> float:
+    """Return the height that `draw_curves` needs."""
+    return 0.5 + 3.0 * -(-len(curves) // CURVES_A_ROW)
+
+
 def draw_curves(figure: Any, algorithm: str, curves: Curves) -> None:
     """Draw what the training reported, a panel a curve."""
     from matplotlib.ticker import EngFormatter
@@ -116,7 +122,11 @@ def draw_curves(figure: Any, algorithm: str, curves: Curves) -> None:
     known = {name: points for name, points in curves.items() if points}
     last_step = max((points[-1][0] for points in known.values()), default=1)
     figure.suptitle(f"Training of {algorithm}", fontsize=11)
-    for axes, (name, points) in zip(figure.subplots(1, len(known), squeeze=False)[0], known.items(), strict=True):
+    columns = min(len(known), CURVES_A_ROW)
+    panels = figure.subplots(-(-len(known) // CURVES_A_ROW), columns, squeeze=False).flatten()
+    for unused in panels[len(known) :]:
+        unused.remove()
+    for axes, (name, points) in zip(panels, known.items(), strict=False):
         steps, values = zip(*points, strict=True)
         axes.plot(steps, values, color=COLOURS["policy"], linewidth=1.2, marker="o" if len(steps) < 20 else "")
         axes.set_title(_CURVE_LABELS.get(name, name), fontsize=10)

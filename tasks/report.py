@@ -8,7 +8,7 @@ from typing import Any
 
 from learning.evaluate import Timeline
 from tasks.files import write_figure, write_whole
-from tasks.plots import Curves, draw_curves, draw_scores, draw_timeline, scores_inches
+from tasks.plots import Curves, curves_inches, draw_curves, draw_scores, draw_timeline, scores_inches
 
 SCORES, SCORES_PLOT, TIMELINE_PLOT, TRAINING_PLOT = "scores.json", "scores.png", "timeline.png", "training.png"
 Draw = Callable[[Any, str, Any], None]
@@ -32,7 +32,7 @@ def write_report(folder: Path, algorithm: str, evaluation: dict[str, Any], timel
     plots: tuple[tuple[str, Draw, Any, float], ...] = (
         (SCORES_PLOT, draw_scores, evaluation, scores_inches(evaluation)),
         (TIMELINE_PLOT, draw_timeline, numbers, 5.5),
-        (TRAINING_PLOT, draw_curves, curves, 4.5),
+        (TRAINING_PLOT, draw_curves, curves, curves_inches(curves)),
     )
     for name, draw, data, height_inches in plots:
         figure = Figure(figsize=(9, height_inches), layout="constrained")

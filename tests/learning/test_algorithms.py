@@ -119,6 +119,18 @@ def test_the_latest_loss_is_known_after_the_first_gradient_step(algorithm: str) 
     assert np.isfinite(loss)
 
 
+@pytest.mark.parametrize("decision", ["admission", "ttl"])
+def test_actions_at_a_miss_are_kept_alive_by_more_entropy_unless_another_is_given(decision: str) -> None:
+    for algorithm in ("ppo", "a2c"):
+        entropies = [
+            hyperparameters(config(algorithm, **options))["ent_coef"]
+            for options in ({}, {"decision": decision}, {"decision": decision, "ent_coef": 0.02})
+        ]
+        assert entropies[0] < 0.01 < 0.05 < entropies[1]
+        assert entropies[2] == 0.02
+    assert hyperparameters(config("dqn", decision=decision)) == hyperparameters(config("dqn"))
+
+
 OTHER_VALUES = {
     "n_steps": 5,
     "n_epochs": 7,
