@@ -1,7 +1,8 @@
 """Learned: of the incoming object and a few random residents, evict the one that a trained network scores highest.
 
 Decisions, features and history are those of `cachesim.sampled` and `cachesim.history`, which train and evaluate, so
-that a replay here equals `sampled.replay_until`. The incoming object is a candidate too: it may be refused.
+that a replay here equals `sampled.replay_until`. The incoming object is a candidate too: it may be refused. With times
+to live a candidate that has expired goes before all others, whatever the network says.
 
 What a hit does not say is taken from the stored copy: a request of 0 bytes leaves the copy's size as it was, and its
 load time and columns too where they are NaN. Endpoints that training did not know share one more pair of averages.
@@ -17,6 +18,7 @@ from cachesim.features import FEATURES, HISTORY_WIDTH, LOAD_TIME_AT, SIZE_AT, Fl
 from cachesim.history import History, empty_history, note, write_row
 from cachesim.policies.ledger import (
     LIMIT,
+    MORTAL,
     NOW,
     REJECTIONS,
     Ledger,
@@ -209,6 +211,8 @@ def admit(state: State, requests: Requests, i: int) -> bool:
     _write_row(state, requests, i)
     while not enter(caches, 0, key, charge, state.row, limit):
         slot = choose(caches, 0, state.row, history.half_lives, state.stride[0], state.scorer, state.work)
+        expired = _expired_candidate(state, requests.time_s[i])
+        slot = slot if expired == INCOMING else expired
         if slot != INCOMING:
             book_eviction(state.ledger, caches.key[0, slot])
         if drop(caches, 0, slot):
@@ -216,6 +220,16 @@ def admit(state: State, requests: Requests, i: int) -> bool:
             return False
     book_admission(state.ledger, requests, i)
     return True
+
+
+@inner_kernel
+def _expired_candidate(state: State, time_s: float) -> int:
+    """Return the slot of the first candidate whose copy can hit no more, or INCOMING when there is none."""
+    if state.ledger.counts[MORTAL]:
+        for slot in state.work.candidates:
+            if slot != INCOMING and state.ledger.expires_s[state.caches.key[0, slot]] <= time_s:
+                return int(slot)
+    return int(INCOMING)
 
 
 @inner_kernel

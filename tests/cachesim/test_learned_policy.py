@@ -111,16 +111,37 @@ def test_single_requests_with_all_that_is_known_decide_as_the_evaluation_does(tr
 
 @pytest.mark.parametrize("unit", ["objects", "bytes"])
 @given(rows=requests_of_few_keys, limit=st.integers(1, 40))
-def test_dropping_the_oldest_of_all_residents_is_lru_also_when_copies_expire(
+def test_dropping_the_oldest_of_all_residents_is_lru(
     make_trace: Callable[..., Trace], unit: Any, rows: list[tuple[int, int, float]], limit: int
 ) -> None:
-    """Hits, and all that the ledger counts, the ages at eviction among them."""
+    """Hits, and all that the ledger counts, the ages at eviction among them; copies expire, but only where room is."""
     trace, capacity = make_trace([r[0] for r in rows], [r[1] for r in rows]), Capacity(limit, unit)
-    ttl_s = np.array([r[2] for r in rows])
     whole = options(float(limit), oldest_first(len(FEATURES)), candidates=1 + 15)
-    ours, lru = replay(trace, "learned", capacity, ttl_s=ttl_s, **whole), replay(trace, "lru", capacity, ttl_s=ttl_s)
+    ours, lru = replay(trace, "learned", capacity, **whole), replay(trace, "lru", capacity)
     assert ours.hit.tolist() == lru.hit.tolist()
     np.testing.assert_array_equal(ours.counts, lru.counts)
+    roomy, ttl_s = Capacity(1_000, unit), np.array([r[2] for r in rows])
+    hits = [replay(trace, p, roomy, ttl_s=ttl_s, **o).hit.tolist() for p, o in (("learned", whole), ("lru", {}))]
+    assert hits[0] == hits[1]
+
+
+@pytest.mark.parametrize("unit", ["objects", "bytes"])
+@given(rows=requests_of_few_keys, limit=st.integers(1, 40), seed=st.integers(0, 9))
+def test_no_copy_that_can_hit_is_evicted_while_an_expired_one_stays(
+    unit: Any, rows: list[tuple[int, int, float]], limit: int, seed: int
+) -> None:
+    """Whatever the network says; all residents are candidates."""
+    cache = Cache("learned", Capacity(limit, unit), **options(float(limit), random_net(40.0, seed), candidates=1 + 15))
+    expires_s: dict[int, float] = {}
+    for time_s, (key, size_bytes, lifetime_s) in enumerate(rows):
+        if cache.access(key, time_s, size_bytes=size_bytes):
+            assert time_s < expires_s[key]
+            continue
+        admission = cache.admit(key, time_s, size_bytes=size_bytes, lifetime_s=lifetime_s)
+        alive = [left for left in admission.left if left != key and time_s < expires_s[left]]
+        if admission.admitted:
+            expires_s[key] = time_s + lifetime_s
+        assert not alive or all(time_s < expires_s[other] for other in cache.residents())
 
 
 steps = st.lists(
