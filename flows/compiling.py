@@ -16,7 +16,7 @@ def say_if_compiling() -> bool:
     """Return whether no kernel is compiled yet, and say so: the first results then take a while."""
     if not nothing_is_cached():
         return False
-    say("the kernels are compiled first: once for this version of the code, about a minute")
+    say("the kernels are compiled first: once for this version of the code, about half a minute")
     return True
 
 
