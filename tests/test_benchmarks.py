@@ -70,6 +70,18 @@ def test_quality_gives_a_row_a_cell_and_algorithm_that_adds_up(traces_dir: Path)
         assert row["seconds"] > 0
 
 
+@pytest.mark.slow
+def test_saved_time_compares_evictions_and_times_to_live_with_their_best_baseline(traces_dir: Path) -> None:
+    words = ("--seeds", 1, "--algorithms", "a2c", "--requests", 12_000, "--timesteps", 4_096)
+    rows = result("saved_time", traces_dir, *words)["rows"]
+    assert [(row["decision"], row["fraction"]) for row in rows] == [
+        (decision, fraction) for decision in ("eviction", "ttl") for fraction in (0.01, 0.1)
+    ]
+    for row in rows:
+        assert row["mean"] == row["learned"][0]
+        assert 0 < row["reference"] <= row["best"] < 1
+
+
 def test_a_missing_trace_is_one_line_and_status_2(tmp_path: Path) -> None:
     done = run("sampling", ERS_TRACES_DIR=str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
