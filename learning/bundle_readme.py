@@ -54,7 +54,8 @@ When a miss does not fit: take the incoming object and @CANDIDATES@ - 1 resident
 drawn at random, measure the features of each, score them, drop the one with the highest score (the first of equals)."""
 
 _LIFETIMES = """ What is
-fetched is served for as long as `endpoint_lifetimes` of `metadata.json` says for its endpoint."""
+fetched is served for as long as `endpoint_lifetimes` of `metadata.json` says for its endpoint; a candidate that has
+expired is dropped before any other."""
 
 _ADMISSION = """\
 When a miss does not fit: measure the features of what was fetched, score the

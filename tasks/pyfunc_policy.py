@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 
 class CachePolicy(PythonModel):
-    """Scores candidates: a table with the raw features as named columns -> float32 [n], the highest is dropped."""
+    """Scores candidates, float32 [n], or actions, [n, actions]: of a table of raw features with named columns."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the TorchScript file."""
@@ -24,7 +24,7 @@ class CachePolicy(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> NDArray[np.float32]:
-        """Return the scores, float32 [n], of the n rows of `model_input`, whose columns the signature orders."""
+        """Return the scores, float32 [n] or [n, actions], of the n rows; the signature orders the columns."""
         rows = torch.tensor(np.asarray(model_input, np.float32))  # [n, f]
         with torch.inference_mode():
             return np.asarray(self._policy(rows).numpy())

@@ -227,7 +227,9 @@ def _save_model(loaded: LoadedBundle, run_id: str, folder: Path) -> None:
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
     inputs = Schema([ColSpec(DataType.double, feature.name) for feature in loaded.metadata.features])
-    outputs = Schema([TensorSpec(np.dtype(np.float32), (-1,), "scores")])
+    actions = loaded.metadata.actions
+    shape = (-1,) if actions is None else (-1, len(actions.lifetimes_s))
+    outputs = Schema([TensorSpec(np.dtype(np.float32), shape, "scores")])
     # Named, so that MLflow does not start a process to find them out, which takes most of a minute.
     libraries = [f"{name}=={library_version(name).partition('+')[0]}" for name in MODEL_LIBRARIES]
     mlflow.pyfunc.save_model(

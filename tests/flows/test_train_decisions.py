@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 
 from learning.bundle import load_bundle
-from tests.flows.running import Done, mlflow_runs, rows, run, select
+from tests.flows.running import Done, mlflow_runs, rows, run, select, store
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +41,8 @@ def check_golden(bundle: Path) -> Any:
     return golden
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType:UserWarning")  # MLflow's own
 def test_times_to_live_are_learned_judged_exported_and_registered_by_their_own_name(recorded: Path) -> None:
     words = ("--decision", "ttl", "--ttl-ladder-s", "60,3600", "--cache-weights", "load_time_ms=1")
     result = train(recorded, *words, "--staleness-weight", 2).result
@@ -55,6 +59,10 @@ def test_times_to_live_are_learned_judged_exported_and_registered_by_their_own_n
     readme = (Path(result["bundle"]) / "README.md").read_text()
     assert "its seconds among 0, 60, 3600, for ever" in readme
     assert "@" not in readme
+    model = mlflow.pyfunc.load_model(store(recorded).get_model_version("cache-policy-ttl", "1").source)
+    table = pd.DataFrame(np.array(golden["inputs"])[:, 0], columns=[feature.name for feature in metadata.features])
+    np.testing.assert_allclose(model.predict(table), golden["scores"], atol=golden["tolerance"])
+    assert model.metadata.signature.outputs.inputs[0].shape == (-1, 4)
     row = select(recorded, "SELECT decision, network_architecture FROM rl_models ORDER BY id DESC LIMIT 1")[0]
     assert row[0] == "ttl"
     assert json.loads(row[1])["layers"][-1] == 4
