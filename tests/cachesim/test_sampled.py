@@ -75,7 +75,7 @@ WEIGHTS = [
 def check_against_model(
     trace: Trace, requests: Requests, capacity: Capacity, candidates: int, seed: int, weight: dict[str, float]
 ) -> None:
-    stream = stream_of(trace, capacity)
+    stream = build_stream(trace, capacity, len(trace), history_multiple=20)  # the model forgets nothing
     caches, hit = whole_replay(trace, stream, linear_scorer(weight), candidates, seed)
     state = int(random_states(seed, 1)[0])
     model = SampledEviction(capacity.limit, candidates, state, weight)
