@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.lifetimes import lifetimes_within
+from cachesim.lifetimes import DEFAULT_LADDER_S, lifetimes_within, require_ladder
 from cachesim.metrics import Score, stale_hits
 from cachesim.replay import replay
 from cachesim.rollout import kept_requests
 from cachesim.scorer import Scorer
 from learning.evaluate import learned_options
 from learning.problem import CacheProblem
-from schemas.trace import FloatArray
+from schemas.trace import FloatArray, Trace
 
 
 @dataclass(frozen=True)
@@ -56,25 +56,41 @@ def hybrid(problem: CacheProblem, scorer: Scorer, budget: float, seed: int) -> H
         ConfigError: the budget is outside its range.
         TraceError: the requests have no versions.
     """
-    trace = problem.trace
-    lifetime_s = lifetimes_within(problem.span, kept_requests(problem.span, problem.capacity), budget)
-    ttl_s, options = lifetime_s[trace.endpoint], learned_options(problem, scorer)
-    hit = replay(trace, "learned", problem.capacity, ttl_s=ttl_s, seed=seed, **options).hit
-    lru = replay(trace, "lru", problem.capacity, ttl_s=ttl_s).hit
+    options = {**learned_options(problem, scorer), "seed": seed}
+    lifetime_s = _lifetimes_s(problem, budget, options)
+    ttl_s = lifetime_s[problem.trace.endpoint]
+    hit = replay(problem.trace, "learned", problem.capacity, ttl_s=ttl_s, **options).hit
+    lru = replay(problem.trace, "lru", problem.capacity, ttl_s=ttl_s).hit
     return Hybrid(
         budget=budget,
         lifetime_s=_by_endpoint(problem, lifetime_s),
-        stale_ratio=_by_endpoint(problem, _stale_ratio(problem, hit)),
+        stale_ratio=_by_endpoint(problem, _stale_ratio(problem.trace, hit, problem.held_out)),
         hit=hit,
         lru=problem.score(lru, problem.held_out),
     )
 
 
-def _stale_ratio(problem: CacheProblem, hit: NDArray[np.bool_]) -> FloatArray:
-    """Return that of each endpoint on the held-out span, (endpoints,); NaN without hits."""
-    endpoint, n = problem.trace.endpoint[problem.held_out], len(problem.trace.endpoint_names)
-    hits = np.bincount(endpoint, hit[problem.held_out], n)
-    stale = np.bincount(endpoint, stale_hits(problem.trace, hit)[problem.held_out], n)
+def _lifetimes_s(problem: CacheProblem, budget: float, options: dict[str, Any]) -> FloatArray:
+    """Return the times to live, (endpoints,), with which the learned eviction keeps to the budget on the training span.
+
+    Those that would do under LRU come first. The learned eviction keeps some objects far longer, so that they grow
+    stale: the endpoints that exceed the budget in a replay go down a rung, until none does.
+    """
+    span, ladder_s = problem.span, require_ladder(DEFAULT_LADDER_S)
+    lifetime_s = lifetimes_within(span, kept_requests(span, problem.capacity), budget)
+    while True:
+        hit = replay(span, "learned", problem.capacity, ttl_s=lifetime_s[span.endpoint], **options).hit
+        over = _stale_ratio(span, hit, slice(None)) > budget
+        if not over.any():
+            return lifetime_s
+        lifetime_s[over] = ladder_s[np.searchsorted(ladder_s, lifetime_s[over]) - 1]
+
+
+def _stale_ratio(trace: Trace, hit: NDArray[np.bool_], span: slice) -> FloatArray:
+    """Return the share of each endpoint's hits on a span that are stale, (endpoints,); NaN without hits."""
+    endpoint, n = trace.endpoint[span], len(trace.endpoint_names)
+    hits = np.bincount(endpoint, hit[span], n)
+    stale = np.bincount(endpoint, stale_hits(trace, hit)[span], n)
     shares: FloatArray = np.divide(stale, hits, out=np.full(n, np.nan), where=hits > 0)
     return shares
 
