@@ -1,6 +1,7 @@
 """The flow `train` with the decisions on misses, and with a staleness budget, from end to end."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,26 @@ import pandas as pd
 import pytest
 
 from learning.bundle import load_bundle
-from tests.flows.running import Done, mlflow_runs, rows, run, select, store
+from tests.flows.running import CommandLine, Done, mlflow_runs, rows, select, store
 
 pytestmark = pytest.mark.slow
 
+Train = Callable[..., Done]
 COMMON = ("--timesteps", 4_096, "--cache-fraction", 0.05, "--algorithm", "a2c", "--json")
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recorded(tmp_path_factory: pytest.TempPathFactory, command_line: CommandLine) -> Path:
     """A home with 12,000 recorded requests."""
     home = tmp_path_factory.mktemp("decisions")
-    assert run(home, "simulate", "--requests", 12_000).status == 0
+    assert command_line(home, "simulate", "--requests", 12_000).status == 0
     return home
 
 
-def train(home: Path, *words: object) -> Done:
-    return run(home, "train", *COMMON, *words)
+@pytest.fixture(scope="module")
+def train(recorded: Path, command_line: CommandLine) -> Train:
+    """Train there, with more words."""
+    return lambda *words: command_line(recorded, "train", *COMMON, *words)
 
 
 def check_golden(bundle: Path) -> Any:
@@ -43,9 +47,11 @@ def check_golden(bundle: Path) -> Any:
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType:UserWarning")  # MLflow's own
-def test_times_to_live_are_learned_judged_exported_and_registered_by_their_own_name(recorded: Path) -> None:
+def test_times_to_live_are_learned_judged_exported_and_registered_by_their_own_name(
+    recorded: Path, train: Train
+) -> None:
     words = ("--decision", "ttl", "--ttl-ladder-s", "60,3600", "--cache-weights", "load_time_ms=1")
-    result = train(recorded, *words, "--staleness-weight", 2).result
+    result = train(*words, "--staleness-weight", 2).result
     assert result["model"] == {"name": "cache-policy-ttl", "version": 1, "stage": "None"}
     assert result["decision"] == {"name": "ttl", "eviction": "lru", "staleness_weight": 2.0}
     assert result["reference"] == "lru"
@@ -68,8 +74,8 @@ def test_times_to_live_are_learned_judged_exported_and_registered_by_their_own_n
     assert json.loads(row[1])["layers"][-1] == 4
 
 
-def test_admission_is_learned_under_the_eviction_that_was_asked_for(recorded: Path) -> None:
-    result = train(recorded, "--decision", "admission", "--eviction", "s3-fifo").result
+def test_admission_is_learned_under_the_eviction_that_was_asked_for(train: Train) -> None:
+    result = train("--decision", "admission", "--eviction", "s3-fifo").result
     assert result["model"]["name"] == "cache-policy-admission"
     assert result["decision"] == {"name": "admission", "eviction": "s3-fifo", "staleness_weight": 0.0}
     assert result["test"]["variants"] == {}
@@ -77,8 +83,8 @@ def test_admission_is_learned_under_the_eviction_that_was_asked_for(recorded: Pa
     assert "s3-fifo makes room" in (Path(result["bundle"]) / "README.md").read_text()
 
 
-def test_a_staleness_budget_adds_the_hybrid_and_its_times_to_live(recorded: Path) -> None:
-    result = train(recorded, "--staleness-budget", 0.1).result
+def test_a_staleness_budget_adds_the_hybrid_and_its_times_to_live(train: Train) -> None:
+    result = train("--staleness-budget", 0.1).result
     assert set(result["test"]["variants"]) == {"online", "guarded", "hybrid"}
     endpoints = result["staleness"]["by_endpoint"]
     metadata = load_bundle(Path(result["bundle"])).metadata
@@ -88,13 +94,15 @@ def test_a_staleness_budget_adds_the_hybrid_and_its_times_to_live(recorded: Path
     assert result["test"]["variants"]["hybrid"]["stale_ratio"] < result["test"]["policy"]["stale_ratio"]
 
 
-def test_times_to_live_without_versions_are_refused_and_nothing_is_registered(tmp_path: Path) -> None:
+def test_times_to_live_without_versions_are_refused_and_nothing_is_registered(
+    tmp_path: Path, command_line: CommandLine
+) -> None:
     lines = [f"2026-01-01T00:{i // 60:02}:{i % 60:02},key{i % 97}" for i in range(2_000)]
     source = tmp_path / "requests.csv"
     source.write_text("\n".join(["timestamp,key", *lines]))
     home = tmp_path / "home"
     for words in (("--decision", "ttl"), ("--staleness-budget", 0.1)):
-        done = run(home, "train", "--source", source, *words)
+        done = command_line(home, "train", "--source", source, *words)
         assert done.status == 2
         assert done.err.splitlines()[-1].startswith("error: times to live need origin_version")
         assert "Traceback" not in done.err
@@ -110,8 +118,8 @@ def test_times_to_live_without_versions_are_refused_and_nothing_is_registered(tm
         (("--eviction", "lru"), "eviction: not an option of decision eviction"),
     ],
 )
-def test_options_that_do_not_fit_end_in_one_line(recorded: Path, words: tuple[str, ...], error: str) -> None:
-    done = train(recorded, *words)
+def test_options_that_do_not_fit_end_in_one_line(train: Train, words: tuple[str, ...], error: str) -> None:
+    done = train(*words)
     assert done.status == 2
     assert error in done.err.splitlines()[-1]
     assert "Traceback" not in done.err
