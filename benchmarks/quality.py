@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.command import main, markdown, progress
-from benchmarks.traces import shared_trace
+from benchmarks.traces import footprint_bytes, shared_trace
 from cachesim.bounds import bound_score
 from cachesim.replay import BASELINES, replay
 from learning.algorithms import LOSS
@@ -51,8 +51,7 @@ class Cell:
         if self.capacity_kind == "objects":
             options: dict[str, Any] = {"cache_fraction": self.fraction}
         else:
-            footprint = int(trace.size_bytes[np.unique(trace.key, return_index=True)[1]].sum())
-            options = {"cache_bytes": int(self.fraction * footprint)}
+            options = {"cache_bytes": int(self.fraction * footprint_bytes(trace))}
         return build_problem(trace, TrainConfig(**options)), options
 
 

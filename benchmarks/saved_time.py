@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.command import main, markdown, progress
+from benchmarks.traces import footprint_bytes
 from cachesim.synthetic import energy_trace
 from learning.baselines import BY_ENDPOINT
 from learning.evaluate import evaluate
@@ -38,7 +39,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Return a row a decision, capacity and algorithm."""
     trace = energy_trace(options.requests, seed=0)
-    footprint_bytes = int(trace.size_bytes[np.unique(trace.key, return_index=True)[1]].sum())
     rows = []
     for decision, fraction, algorithm in _cells(options.algorithms):
         configs = [
@@ -46,7 +46,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 {
                     "decision": decision,
                     "algorithm": algorithm,
-                    "cache_bytes": int(fraction * footprint_bytes),
+                    "cache_bytes": int(fraction * footprint_bytes(trace)),
                     "cache_weights": {"load_time_ms": 1},
                     "timesteps": options.timesteps,
                     "seed": seed,

@@ -36,3 +36,8 @@ def shared_trace(name: str) -> Trace:
         endpoint=np.zeros(len(rows), np.int32),
         n_keys=len(distinct),
     )
+
+
+def footprint_bytes(trace: Trace) -> int:
+    """Return the sum of the sizes of all objects, each as it was first requested."""
+    return int(trace.size_bytes[np.unique(trace.key, return_index=True)[1]].sum())

@@ -6,6 +6,7 @@ folder that is named by the sources of the whole package.
 
 import hashlib
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from numba import config, njit
@@ -48,3 +49,15 @@ vector_kernel = njit(cache=True, _nrt=False, forceinline=True, fastmath={"contra
 def nothing_is_cached() -> bool:
     """Return whether no kernel of these sources was compiled before, so that the first calls will take a while."""
     return not any(_CACHE.rglob("*.nbi"))
+
+
+def bound_to(names: dict[str, Any], function: Any, owner: str) -> Any:
+    """Return a copy of a plain function that finds `names` as its globals, as if it stood in their module.
+
+    Compiled, it calls the kernels among them. Numba's cache on disk would not find a closure over kernels again: every
+    process would compile it anew. `owner` tells its file there from those of other copies.
+    """
+    bound = FunctionType(function.__code__, names, function.__name__)
+    bound.__qualname__ = f"{owner}.{function.__name__}"
+    bound.__doc__ = function.__doc__
+    return bound

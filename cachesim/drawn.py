@@ -27,6 +27,7 @@ class DrawnDecisions:
         normaliser: fitted to what a cache meets that always takes the last action.
         rows: float32 (batch, f), features, transformed by the normaliser.
         costs: float32 (batch, actions), what each action loses: its reward with the sign turned.
+        first_hit: bool (n,), which requests of the span hit in the first replay, of that last action.
 
     Args:
         setting: what is decided, whose training span is learned from.

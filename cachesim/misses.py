@@ -9,14 +9,13 @@ that a cache in which every miss gets the same time to live is `replay.replay` w
 """
 
 from functools import cache
-from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.categories import Indicator
-from cachesim.compiled import kernel, outlined_kernel
+from cachesim.compiled import bound_to, kernel, outlined_kernel
 from cachesim.decider import decide
 from cachesim.draws import RandomState, uniform
 from cachesim.features import (
@@ -122,11 +121,7 @@ def miss_kernels(policy: str) -> MissKernels:
 
 
 def _bound(function: Any, policy: str, names: dict[str, Any]) -> Any:
-    """Return a kernel that finds `names` as its globals; see `policies.loop.kernels_with`."""
-    loop = FunctionType(function.__code__, names, function.__name__)
-    loop.__qualname__ = f"{policy}.{function.__name__}"  # names the file in the cache
-    loop.__doc__ = function.__doc__
-    return outlined_kernel(loop)
+    return outlined_kernel(bound_to(names, function, policy))
 
 
 def _advance(

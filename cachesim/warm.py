@@ -3,9 +3,9 @@
 import numpy as np
 
 from cachesim.capacity import Capacity
-from cachesim.features import FEATURES, raw_normaliser
+from cachesim.features import FEATURES
 from cachesim.replay import POLICIES, replay
-from cachesim.scorer import build_scorer
+from cachesim.rollout import oldest_first
 from cachesim.synthetic import energy_trace
 
 
@@ -17,11 +17,8 @@ def compile_policies() -> None:
     trace, capacity = energy_trace(10, seed=0), Capacity(2, "objects")
     for policy in POLICIES:
         replay(trace, policy, capacity)
-    one = np.zeros(1, np.float32)
-    scorer = build_scorer(
-        raw_normaliser(len(FEATURES)), np.zeros((1, len(FEATURES)), np.float32), one, one[:, None], one, one, one
-    )
-    replay(trace, "guarded", capacity, scorer=scorer, capacity_objects=2.0, missing=one)
+    scorer, missing = oldest_first(len(FEATURES)), np.zeros(1, np.float32)
+    replay(trace, "guarded", capacity, scorer=scorer, capacity_objects=2.0, missing=missing)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from cachesim.bounds import bound_score
 from cachesim.lifetimes import best_fixed, require_versions, visits_of
 from cachesim.metrics import Score
 from cachesim.replay import BASELINES, BOUNDS, replay
-from cachesim.rollout import kept_requests
 from cachesim.setting import Setting
 from learning.problem import CacheProblem
 from schemas.trace import FloatArray, IntArray, Trace
@@ -21,6 +20,11 @@ Hits = NDArray[np.bool_]
 Replay = Callable[[], Hits]
 LRU, BY_ENDPOINT = "lru", "ttl by endpoint"
 FINER = 3  # fixed times to live that are tried between two of the ladder
+
+
+def best_of(baselines: Mapping[str, Score]) -> str:
+    """Return the name of the highest value ratio, the first of equals."""
+    return max(baselines, key=lambda name: baselines[name].value_ratio or 0.0)
 
 
 def reference_name(problem: CacheProblem) -> str:
@@ -48,7 +52,7 @@ def worth_showing(problem: CacheProblem, baselines: Mapping[str, Score]) -> dict
     setting = _lives_of(problem)
     if setting is None:
         return dict(baselines)
-    best = max(baselines.keys() - {BY_ENDPOINT}, key=lambda name: baselines[name].value_ratio or 0.0)
+    best = best_of({name: found for name, found in baselines.items() if name != BY_ENDPOINT})
     shown = {best, BY_ENDPOINT, *(_ttl_name(setting, ttl_s) for ttl_s in setting.ladder_s.tolist())}
     return {name: found for name, found in baselines.items() if name in shown}
 
@@ -74,13 +78,13 @@ def _by_version(trace: Trace) -> Trace:
     return replace(trace, key=code.reshape(-1).astype(np.int64), n_keys=known.shape[1])
 
 
-def fixed_by_endpoint(setting: Setting) -> FloatArray:
+def fixed_by_endpoint(problem: CacheProblem, setting: Setting) -> FloatArray:
     """Return for each endpoint the fixed time to live that gains most on the training span, in seconds.
 
     One that does not occur there is served for as long as the ladder allows.
     """
     span, values = setting.span, setting.values[: setting.training]
-    visits = visits_of(span, values, kept_requests(span, setting.capacity))
+    visits = visits_of(span, values, problem.eviction_age_requests)
     chosen: FloatArray = setting.ladder_s[best_fixed(span, visits, setting.ladder_s, setting.staleness_weight)]
     seen = np.bincount(span.endpoint, minlength=chosen.size) > 0
     return np.where(seen, chosen, setting.ladder_s[-1])
@@ -105,7 +109,7 @@ def _replay(problem: CacheProblem, policy: str, ttl_s: float | FloatArray | None
 
 
 def _replay_by_endpoint(problem: CacheProblem, setting: Setting) -> Hits:
-    return _replay(problem, setting.eviction, fixed_by_endpoint(setting)[problem.trace.endpoint])
+    return _replay(problem, setting.eviction, fixed_by_endpoint(problem, setting)[problem.trace.endpoint])
 
 
 def _ttl_name(setting: Setting, ttl_s: float) -> str:

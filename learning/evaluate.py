@@ -18,6 +18,7 @@ from cachesim.scorer import Scorer
 from learning.baselines import (
     Hits,
     Replay,
+    best_of,
     clairvoyant_replays,
     classical_replays,
     problem_bound,
@@ -105,11 +106,6 @@ class Evaluation:
         """Share of the distance from reference to bound that each policy covers, by name; None when there is none."""
         reference, bound = self.baselines[self.reference], self.bounds[self.bound]
         return {name: gap_closed(found, reference, bound) for name, found in {**self.learned, **self.baselines}.items()}
-
-
-def best_of(baselines: Mapping[str, Score]) -> str:
-    """Return the name of the highest value ratio, the first of equals."""
-    return max(baselines, key=lambda name: baselines[name].value_ratio or 0.0)
 
 
 def gap_closed(policy: Score, reference: Score, bound: Score) -> float | None:

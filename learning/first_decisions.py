@@ -1,12 +1,10 @@
 """The decisions that a training begins with: of a cache that drops the oldest, or serves what it fetched for ever."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.drawn import DrawnDecisions
-from cachesim.features import fit_normaliser
+from cachesim.features import Float32Array, fit_normaliser
 from cachesim.rollout import Decisions, build_oracle, oldest_first
 from envs import vector
 from learning.problem import CacheProblem
@@ -50,7 +48,7 @@ def _evictions(problem: CacheProblem, seed: int, end: int) -> tuple[Decisions, N
     return decisions, hit
 
 
-def _random_rows(decisions: Decisions, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _random_rows(decisions: Decisions, rng: np.random.Generator) -> Float32Array:
     """Return raw feature rows (n, f) that a cache meets on the training span."""
     batch, candidates, n_features = decisions.rows.shape
     decisions.reset()

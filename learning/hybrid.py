@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from cachesim.lifetimes import DEFAULT_LADDER_S, lifetimes_within, require_ladder
 from cachesim.metrics import Score, stale_hits
 from cachesim.replay import replay
-from cachesim.rollout import kept_requests
 from cachesim.scorer import Scorer
 from learning.evaluate import learned_options
 from learning.problem import CacheProblem
@@ -77,7 +76,7 @@ def _lifetimes_s(problem: CacheProblem, budget: float, options: dict[str, Any]) 
     stale: the endpoints that exceed the budget in a replay go down a rung, until none does.
     """
     span, ladder_s = problem.span, require_ladder(DEFAULT_LADDER_S)
-    lifetime_s = lifetimes_within(span, kept_requests(span, problem.capacity), budget)
+    lifetime_s = lifetimes_within(span, problem.eviction_age_requests, budget)
     while True:
         hit = replay(span, "learned", problem.capacity, ttl_s=lifetime_s[span.endpoint], **options).hit
         over = _stale_ratio(span, hit, slice(None)) > budget

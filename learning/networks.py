@@ -14,7 +14,7 @@ from cachesim.scorer import Scorer, build_scorer
 HIDDEN = 32
 
 
-class PolicyNet(nn.Module):
+class _Layers(nn.Module):
     """f -> 32 -> 32 -> outputs with ReLU; takes float32 (..., f), transformed features."""
 
     def __init__(self, n_features: int, outputs: int, hidden: int = HIDDEN) -> None:
@@ -31,12 +31,8 @@ class PolicyNet(nn.Module):
         scores: torch.Tensor = self.last(x)  # (..., outputs)
         return scores
 
-    def compiled(self, normaliser: Normaliser) -> Scorer | Decider:
-        """Return a copy of the weights for the compiled replay."""
-        raise NotImplementedError
 
-
-class ScorerNet(PolicyNet):
+class ScorerNet(_Layers):
     """Scores each candidate alone: returns float32 (...), the higher the sooner dropped."""
 
     def __init__(self, n_features: int, hidden: int = HIDDEN) -> None:
@@ -46,18 +42,23 @@ class ScorerNet(PolicyNet):
         return self.outputs(x).squeeze(-1)
 
     def compiled(self, normaliser: Normaliser) -> Scorer:
+        """Return a copy of the weights for the compiled replay."""
         first, first_bias, second, second_bias, last, last_bias = map(_array, self.parameters())
         return build_scorer(normaliser, first, first_bias, second, second_bias, last[0], last_bias)
 
 
-class DecisionNet(PolicyNet):
+class DecisionNet(_Layers):
     """Scores the actions of a decision on a miss: returns float32 (..., actions); the highest is taken."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.outputs(x)
 
     def compiled(self, normaliser: Normaliser) -> Decider:
+        """Return a copy of the weights for the compiled replay."""
         return build_decider(normaliser, *map(_array, self.parameters()))
+
+
+PolicyNet = ScorerNet | DecisionNet
 
 
 def net_for(observations: gym.Space[Any], actions: gym.Space[Any]) -> PolicyNet:

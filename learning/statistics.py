@@ -61,15 +61,12 @@ def paired_difference(first: Gains, second: Gains, values: FloatArray, seed: int
         return Difference(0.0, 0.0, 0.0)
     if first.size < FEWEST_REQUESTS:
         return Difference(difference, None, None)
-    low, high = _interval(gained, values, difference, np.random.default_rng(seed))
-    if low is None or high is None:
-        return Difference(difference, None, None)
     largest = float(np.abs(apart).max())
-    return Difference(difference, max(low, -largest), min(high, largest))
+    return Difference(difference, *_interval(gained, values, difference, largest, np.random.default_rng(seed)))
 
 
 def _interval(
-    gained: FloatArray, values: FloatArray, difference: float, rng: np.random.Generator
+    gained: FloatArray, values: FloatArray, difference: float, largest: float, rng: np.random.Generator
 ) -> tuple[float | None, float | None]:
     n = gained.size
     gain, worth = (_circular_sums(column, n // BLOCKS) for column in (gained, values))  # (n,) each: a block a start
@@ -86,7 +83,8 @@ def _interval(
     ends = difference - above * unsure, difference - below * unsure
     if not np.isfinite(ends).all():
         return None, None
-    return float(ends[0]), float(ends[1])
+    low, high = np.clip(ends, -largest, largest)
+    return float(low), float(high)
 
 
 def _standard_error(residual: FloatArray, mean_worth: FloatArray) -> FloatArray:

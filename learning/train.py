@@ -57,8 +57,9 @@ class TrainedPolicy:
     @property
     def scorer(self) -> Scorer:
         """That of an eviction."""
-        assert isinstance(self.policy, Scorer)
-        return self.policy
+        policy = self.policy
+        assert isinstance(policy, Scorer)
+        return policy
 
 
 def train(

@@ -1,12 +1,11 @@
 """What Python calls of a policy, written once for all: the replay loop, and each kernel for one request at a time."""
 
-from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.compiled import kernel
+from cachesim.compiled import bound_to, kernel
 from cachesim.requests import Requests
 
 
@@ -22,16 +21,13 @@ def kernels_with(policy: dict[str, Any]) -> tuple[Any, Steps]:
     """Return the compiled replay loop and steps of a policy, given the globals of its module.
 
     The module has `access`, `admit` and `remove`. What is returned is bound to them by name, as if it stood in that
-    module. Numba's cache on disk would not find a closure over kernels again: every process would compile it anew.
+    module, see `compiled.bound_to`.
     """
     return _bound(_replay, policy), Steps(_bound(_access, policy), _bound(_admit, policy), _bound(_remove, policy))
 
 
 def _bound(function: Any, policy: dict[str, Any]) -> Any:
-    bound = FunctionType(function.__code__, policy, function.__name__)
-    bound.__qualname__ = f"{policy['__name__']}.{function.__name__}"  # names the file in the cache
-    bound.__doc__ = function.__doc__
-    return kernel(bound)
+    return kernel(bound_to(policy, function, policy["__name__"]))
 
 
 def _replay(state: Any, requests: Requests, hit: NDArray[np.bool_]) -> None:
