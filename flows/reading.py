@@ -8,14 +8,15 @@ import sqlalchemy as sa
 
 from flows.runtime import io_task, progress, say
 from schemas.config import IngestConfig, ReadConfig, SimulateConfig
-from schemas.errors import TraceError
+from schemas.errors import ConfigError, TraceError
 from schemas.expectations import MIN_REQUESTS
 from schemas.tables import cache_metrics
 from schemas.trace import Trace
-from tasks.extract import HOW_TO_FILL, RowQuery, is_empty, read_rows, to_trace
+from tasks.extract import HOW_TO_FILL, RowQuery, Watermark, is_empty, read_rows
 from tasks.feature_columns import choose_features
 from tasks.ingest import IngestedSource, ingest_file
 from tasks.simulate import record_simulated
+from tasks.traces import to_trace
 from tasks.validate import validate_rows
 
 NO_SOURCE = "none"
@@ -60,7 +61,16 @@ def read_requests(
     """
     with clock.step("record"):
         source_id = _record(engine, config)
-    query = RowQuery(source_id, config.since, config.until, config.max_queries, feature_columns, config.key_sample)
+    query = RowQuery(
+        table=config.table,
+        source_id=source_id,
+        since=config.since,
+        until=config.until,
+        after=Watermark.parse(config.after) if config.after else None,
+        max_queries=config.max_queries,
+        feature_columns=feature_columns,
+        key_sample=config.key_sample,
+    )
     with clock.step("extract"):
         rows = io_task(read_rows, retries=STORAGE_RETRIES)(engine, query)
     with clock.step("validate"):
@@ -73,6 +83,10 @@ def read_requests(
 
 def _record(engine: sa.Engine, config: ReadConfig) -> int | None:
     """Fill the table as `source` says; return which recorded source to read, or None for all rows."""
+    if config.table != cache_metrics.name:
+        if config.source not in (None, NO_SOURCE):
+            raise ConfigError(f"source: files are recorded into {cache_metrics.name}, not into {config.table}")
+        return None
     if config.source == NO_SOURCE and is_empty(engine):
         raise TraceError(f"the table {cache_metrics.name} is empty; {HOW_TO_FILL}")
     if config.source not in (None, NO_SOURCE):

@@ -72,7 +72,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
 
 
 def _requests(engine: sa.Engine, config: TrainConfig, clock: StepClock) -> Trace:
-    plan = require_features(engine, config.feature_columns)
+    plan = require_features(engine, config.table, config.feature_columns)
     require_device(config.device)
     _require_weights(config, plan)
     weighed = [name for name in config.cache_weights if name in plan.found]  # to be read, whatever "auto" thinks of it

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,9 +11,19 @@ from sqlalchemy.exc import ArgumentError
 
 from schemas.errors import ConfigError
 
+Driver = Literal["sqlite", "mysql+pymysql", "mariadb+pymysql", "postgresql+psycopg"]
+DRIVERS = {  # of a DB_URL that names a database only; MariaDB is spoken to, and told apart, as MySQL
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+    "mariadb+pymysql": "mysql+pymysql",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+}
+PARTS = ("db_driver", "db_host", "db_port", "db_user", "db_password", "db_name")
 
-def _sqlite_url(data: dict[str, Any], file_name: str) -> str:
-    path = Path(data["ers_home"]).resolve() / file_name
+
+def _sqlite_url(home: Path, file_name: str) -> str:
+    path = home.resolve() / file_name
     return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
@@ -22,7 +32,9 @@ class Settings(BaseSettings):
 
     Attributes:
         ers_home: folder of all state: databases, artifacts, bundles. Relative to the working directory.
-        db_url: SQLAlchemy URL of the database; masked when shown.
+        db_url: SQLAlchemy URL of the database; masked when shown. Unset = `<ers_home>/ers.db`, or what follows.
+        db_driver: sqlite, mysql+pymysql, mariadb+pymysql or postgresql+psycopg, in place of `db_url`.
+        db_host, db_port, db_user, db_password, db_name: the rest of it; with sqlite the name is the path of a file.
         mlflow_tracking_uri: SQLAlchemy URL of the MLflow store, or http(s) address of its server.
         prefect_api_url: address of a Prefect server; None = flows run in this process.
     """
@@ -32,17 +44,48 @@ class Settings(BaseSettings):
     )
 
     ers_home: Path = Path("var")
-    db_url: SecretStr = Field(default_factory=lambda data: SecretStr(_sqlite_url(data, "ers.db")))
-    mlflow_tracking_uri: str = Field(default_factory=lambda data: _sqlite_url(data, "mlflow.db"))
+    db_url: SecretStr | None = None
+    db_driver: Driver | None = None
+    db_host: str | None = None
+    db_port: int | None = Field(default=None, ge=1, le=65535)
+    db_user: str | None = None
+    db_password: SecretStr | None = None
+    db_name: str | None = None
+    mlflow_tracking_uri: str = Field(default_factory=lambda data: _sqlite_url(data["ers_home"], "mlflow.db"))
     prefect_api_url: str | None = None
 
     @property
     def database_url(self) -> URL:
-        """`db_url` parsed, with its password; ConfigError when it is no URL."""
+        """The address of the database, with its driver and password.
+
+        Raises:
+            ConfigError: DB_URL is no URL, or the variables that stand for it contradict or miss something.
+        """
+        given = [name for name in PARTS if getattr(self, name) is not None]
+        if self.db_url is None:
+            return self._composed(given)
+        if given:
+            raise ConfigError(f"give DB_URL or {', '.join(map(str.upper, given))}, not both")
         try:
-            return make_url(self.db_url.get_secret_value())
-        except ArgumentError:
-            raise ConfigError("DB_URL is not an SQLAlchemy URL such as sqlite:///var/ers.db") from None
+            url = make_url(self.db_url.get_secret_value())
+        except (ArgumentError, ValueError):  # ValueError: a port that is no number
+            raise ConfigError(
+                "DB_URL is not an SQLAlchemy URL such as sqlite:///var/ers.db or postgresql://user:password@host/name"
+            ) from None
+        return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+
+    def _composed(self, given: list[str]) -> URL:
+        if not given:
+            return make_url(_sqlite_url(self.ers_home, "ers.db"))
+        needed = ("db_driver", "db_name") if self.db_driver == "sqlite" else ("db_driver", "db_host", "db_name")
+        missing = [name.upper() for name in needed if name not in given]
+        if missing or self.db_driver is None:
+            raise ConfigError(f"settings: {' and '.join(missing)} missing beside {', '.join(map(str.upper, given))}")
+        if self.db_driver == "sqlite":
+            return URL.create("sqlite", database=self.db_name)
+        password = self.db_password.get_secret_value() if self.db_password else None
+        driver = DRIVERS.get(self.db_driver, self.db_driver)
+        return URL.create(driver, self.db_user, password, self.db_host, self.db_port, self.db_name)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():

@@ -13,6 +13,7 @@ from schemas.names import nearest as nearest  # also offered from here
 Decision = Literal["eviction", "admission", "ttl"]
 Algorithm = Literal["dqn", "ppo", "a2c"]
 MAP_HELP = "where names differ, COLUMN=NAME_IN_FILE, e.g. key=url"
+REQUESTS_TABLE = "cache_metrics"
 AUTO = "auto"  # stands for all columns that can be learned from
 FEATURES_HELP = (
     "columns of the table to learn from as well: numbers, booleans or short texts; auto = all that can be learned from"
@@ -61,9 +62,17 @@ class ReadConfig(FlowConfig):
         "unset = the table, or simulated traffic when it is empty",
     )
     map: dict[str, str] = Field(default={}, description=MAP_HELP)
+    table: str = Field(
+        default=REQUESTS_TABLE,
+        description="table or view to read, with the columns id, timestamp, cache_name, cache_key",
+    )
     max_queries: int | None = Field(default=None, ge=1, description="rows to read, the newest ones; unset = all")
     since: datetime | None = Field(default=None, description="first moment to read, ISO 8601; UTC unless it says else")
     until: datetime | None = Field(default=None, description="moment to stop reading before, ISO 8601")
+    after: str | None = Field(
+        default=None,
+        description="read only rows behind this watermark, TIMESTAMP_US:ID, of an earlier result (data.watermark)",
+    )
     key_sample: float = Field(
         default=1.0, gt=0, le=1, description="share of the keys to read, chosen by hash; the capacity is scaled alike"
     )

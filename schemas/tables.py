@@ -9,19 +9,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator
+
+from schemas.config import REQUESTS_TABLE
 
 MAX_CACHE_NAME_CHARS = 255
 MAX_CACHE_KEY_CHARS = 2048
+MAX_MAPPING_CHARS = 512  # an index of MySQL takes 3072 bytes, and a character up to 4
 
 metadata = sa.MetaData()
+LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows only in an INTEGER key
 
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment in UTC: takes aware datetimes only, stores them without zone, returns them aware."""
 
-    impl = sa.DateTime
+    impl = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
@@ -51,36 +56,36 @@ ingested_sources = sa.Table(
     "ingested_sources",
     metadata,
     sa.Column("id", BIG_ID, primary_key=True),
-    sa.Column("sha256", sa.String(64), nullable=False, comment="of the file, or of the recipe of simulated traffic"),
-    sa.Column("mapping", sa.String(1024), nullable=False, comment="the column mapping used, as canonical JSON"),
+    sa.Column("sha256", sa.String(64), nullable=False, doc="of the file, or of the recipe of simulated traffic"),
+    sa.Column("mapping", sa.String(MAX_MAPPING_CHARS), nullable=False, doc="the column mapping, as canonical JSON"),
     sa.Column("name", sa.String(255), nullable=False),
-    sa.Column("kind", sa.String(32), nullable=False, comment="parquet, csv, access_log or simulated"),
-    sa.Column("rows", sa.BigInteger, nullable=False, comment="requests recorded"),
-    sa.Column("rejected_rows", sa.BigInteger, nullable=False, comment="broken lines, left out"),
-    sa.Column("skipped_rows", sa.BigInteger, nullable=False, comment="requests that no cache may answer, left out"),
+    sa.Column("kind", sa.String(32), nullable=False, doc="parquet, csv, access_log or simulated"),
+    sa.Column("rows", sa.BigInteger, nullable=False, doc="requests recorded"),
+    sa.Column("rejected_rows", sa.BigInteger, nullable=False, doc="broken lines, left out"),
+    sa.Column("skipped_rows", sa.BigInteger, nullable=False, doc="requests that no cache may answer, left out"),
     sa.Column("created_at", UtcDateTime, nullable=False, default=utc_now),
     sa.UniqueConstraint("sha256", "mapping", name="uq_ingested_sources_sha256_mapping"),
 )
 
 cache_metrics = sa.Table(
-    "cache_metrics",
+    REQUESTS_TABLE,
     metadata,
     sa.Column("id", BIG_ID, primary_key=True),
-    sa.Column("timestamp", sa.BigInteger, nullable=False, comment="microseconds since 1970-01-01 UTC"),
-    sa.Column("cache_name", sa.String(MAX_CACHE_NAME_CHARS), nullable=False, comment="endpoint or table"),
-    sa.Column("cache_key", sa.String(MAX_CACHE_KEY_CHARS), nullable=False, comment="normalised request"),
-    sa.Column("key_hash", sa.BigInteger, nullable=False, comment="see key_hash()"),
-    sa.Column("load_time_ms", sa.Float, comment="what a miss costs, >= 0"),
-    sa.Column("size_bytes", sa.BigInteger, comment="of the answer, >= 1"),
-    sa.Column("item_count", sa.BigInteger, comment="objects in the cache, >= 0"),
-    sa.Column("hit_ratio", sa.Float, comment="of the cache at that moment, in [0, 1]"),
-    sa.Column("traffic_intensity", sa.Float, comment="requests a second, >= 0"),
-    sa.Column("policy_triggered", sa.String(64), comment="name of the policy that decided"),
-    sa.Column("rl_action_taken", sa.Integer, comment="action number of a learned policy"),
+    sa.Column("timestamp", sa.BigInteger, nullable=False, doc="microseconds since 1970-01-01 UTC"),
+    sa.Column("cache_name", sa.String(MAX_CACHE_NAME_CHARS), nullable=False, doc="endpoint or table"),
+    sa.Column("cache_key", sa.String(MAX_CACHE_KEY_CHARS), nullable=False, doc="normalised request"),
+    sa.Column("key_hash", sa.BigInteger, nullable=False, doc="see key_hash()"),
+    sa.Column("load_time_ms", sa.Double, doc="what a miss costs, >= 0"),
+    sa.Column("size_bytes", sa.BigInteger, doc="of the answer, >= 1"),
+    sa.Column("item_count", sa.BigInteger, doc="objects in the cache, >= 0"),
+    sa.Column("hit_ratio", sa.Double, doc="of the cache at that moment, in [0, 1]"),
+    sa.Column("traffic_intensity", sa.Double, doc="requests a second, >= 0"),
+    sa.Column("policy_triggered", sa.String(64), doc="name of the policy that decided"),
+    sa.Column("rl_action_taken", sa.Integer, doc="action number of a learned policy"),
     sa.Column("was_hit", sa.Boolean),
-    sa.Column("ttl_s", sa.Float, comment="time to live given, seconds, >= 0"),
-    sa.Column("origin_version", sa.BigInteger, comment="changes when the content changes"),
-    sa.Column("source_id", sa.BigInteger, comment="ingested_sources.id; null: written by a service"),
+    sa.Column("ttl_s", sa.Double, doc="time to live given, seconds, >= 0"),
+    sa.Column("origin_version", sa.BigInteger, doc="changes when the content changes"),
+    sa.Column("source_id", sa.BigInteger, doc="ingested_sources.id; null: written by a service"),
     sa.Index("ix_cache_metrics_timestamp_id", "timestamp", "id"),
     sa.Index("ix_cache_metrics_key_hash", "key_hash"),
     sa.Index("ix_cache_metrics_source_id", "source_id"),
@@ -98,9 +103,9 @@ rl_models = sa.Table(
     sa.Column("algorithm", sa.String(32)),
     sa.Column("decision", sa.String(32)),
     sa.Column("device", sa.String(32)),
-    sa.Column("cache_size", sa.BigInteger, comment="objects"),
+    sa.Column("cache_size", sa.BigInteger, doc="objects"),
     sa.Column("cache_bytes", sa.BigInteger),
-    sa.Column("max_queries", sa.BigInteger, comment="rows read; null: all"),
+    sa.Column("max_queries", sa.BigInteger, doc="rows read; null: all"),
     sa.Column("table_name", sa.String(255)),
     sa.Column("timesteps", sa.BigInteger),
     sa.Column("feature_columns", sa.JSON),
@@ -110,12 +115,12 @@ rl_models = sa.Table(
     sa.Column("network_architecture", sa.JSON),
     sa.Column("reward_history", sa.JSON),
     sa.Column("hit_rate_history", sa.JSON),
-    sa.Column("training_duration_seconds", sa.Float),
+    sa.Column("training_duration_seconds", sa.Double),
     sa.Column("input_dimension", sa.Integer),
     sa.Column("metrics", sa.JSON),
     sa.Column("data_fingerprint", sa.String(64)),
     sa.Column("bundle_sha256", sa.String(64)),
-    sa.Column("model_base64", sa.Text, comment="the TorchScript file"),
+    sa.Column("model_base64", LONG_TEXT, doc="the TorchScript file"),
     sa.Column("created_at", UtcDateTime, nullable=False, default=utc_now),
     sa.Column("trained_at", UtcDateTime),
     sa.UniqueConstraint("registered_name", "version", name="uq_rl_models_registered_name_version"),
@@ -128,13 +133,13 @@ rl_model_events = sa.Table(
     sa.Column("id", BIG_ID, primary_key=True),
     sa.Column("mlflow_run_id", sa.String(64), nullable=False),
     sa.Column("registered_name", sa.String(255), nullable=False),
-    sa.Column("version", sa.Integer, comment="null until known"),
-    sa.Column("event", sa.String(32), nullable=False, comment="intended, registered, abandoned, ..."),
+    sa.Column("version", sa.Integer, doc="null until known"),
+    sa.Column("event", sa.String(32), nullable=False, doc="intended, registered, abandoned, ..."),
     sa.Column("from_stage", sa.String(32)),
     sa.Column("to_stage", sa.String(32)),
     sa.Column("created_at", UtcDateTime, nullable=False, default=utc_now),
     sa.Column("actor", sa.String(255)),
-    sa.Column("reason", sa.Text),
+    sa.Column("reason", LONG_TEXT),
     sa.Column("evidence", sa.JSON),
     sa.Index("ix_rl_model_events_mlflow_run_id", "mlflow_run_id"),
 )

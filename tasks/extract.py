@@ -1,6 +1,6 @@
-"""Reading requests back: rows of `cache_metrics` in time order, and the Trace that is made of them."""
+"""Reading requests back: rows of `cache_metrics`, or of a table like it, in time order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,21 +8,44 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from cachesim.categories import MAX_CHARS
 from cachesim.keysample import sql_condition
-from infra.database import storage_errors
-from schemas.errors import TraceError
+from infra.database import reading, reflected_table
+from schemas.errors import ConfigError, TraceError
 from schemas.tables import cache_metrics
-from schemas.trace import IntArray, Trace
-from tasks.feature_columns import FeaturePlan, is_text, plan_features
+from schemas.trace import Trace
+from tasks.feature_columns import FeaturePlan, plan_features
+from tasks.fetch import fetch
 
-FETCH_ROWS = 100_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-ALWAYS_READ = ("id", "timestamp", "cache_name", "cache_key", "size_bytes", "load_time_ms", "origin_version")
+NEEDED = ("id", "timestamp", "cache_name", "cache_key")
+OPTIONAL = ("size_bytes", "load_time_ms", "origin_version")  # null throughout where a table lacks them
 HOW_TO_FILL = "record some: `python -m flows ingest --source access.log`, or simulated ones: `python -m flows simulate`"
+
+
+@dataclass(frozen=True, order=True)
+class Watermark:
+    """Up to where rows were read: time and id of the last one, in their order."""
+
+    timestamp_us: int
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.timestamp_us}:{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Watermark":
+        """Return the watermark that `str` wrote; ConfigError when it is none."""
+        timestamp_us, _, row_id = text.partition(":")
+        try:
+            return cls(int(timestamp_us), int(row_id))
+        except ValueError:
+            raise ConfigError(
+                f"after: takes TIMESTAMP_US:ID, as the result of an earlier run gives it (data.watermark), got {text!r}"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -30,37 +53,46 @@ class RowQuery:
     """Which requests to read.
 
     Attributes:
+        table: table or view to read; it needs the columns id, timestamp, cache_name and cache_key.
         source_id: of one recorded source; None = all rows, those of services included.
         since: first moment to read; without a zone it is UTC; None = from the first row.
         until: moment to stop before, likewise.
+        after: only rows behind this watermark; None = all.
         max_queries: rows to read, the newest ones; None = all.
         feature_columns: columns to learn from, to read besides, those that users added included; "auto" among them
             reads all that might do.
         key_sample: share of the keys to read, in (0, 1], chosen by their hash.
     """
 
+    table: str = cache_metrics.name
     source_id: int | None = None
     since: datetime | None = None
     until: datetime | None = None
+    after: Watermark | None = None
     max_queries: int | None = None
     feature_columns: tuple[str, ...] = ()
     key_sample: float = 1.0
 
 
-def require_features(engine: sa.Engine, names: tuple[str, ...]) -> FeaturePlan:
-    """Return what is to be read for `feature_columns`; see `feature_columns.plan_features` for the errors."""
-    with storage_errors(engine.url), engine.connect() as connection:
-        return plan_features(_reflected(connection), names)
+def require_features(engine: sa.Engine, table: str, names: tuple[str, ...]) -> FeaturePlan:
+    """Return what is to be read of `table` for `feature_columns`.
+
+    Raises:
+        ConfigError: there is no such table, or a column of it that was named cannot be learned from.
+        StorageError: the database failed.
+    """
+    with reading(engine) as connection:
+        return plan_features(_requests_table(connection, table), names)
 
 
 def is_empty(engine: sa.Engine) -> bool:
-    """Return whether no request is recorded; StorageError when the database fails."""
-    with storage_errors(engine.url), engine.connect() as connection:
+    """Return whether `cache_metrics` has no row; StorageError when the database fails."""
+    with reading(engine) as connection:
         return connection.execute(sa.select(cache_metrics.c.id).limit(1)).first() is None
 
 
 def read_rows(engine: sa.Engine, query: RowQuery) -> pd.DataFrame:
-    """Return the requests that `query` asks for, ordered by (timestamp, id).
+    """Return the requests that `query` asks for as they are at one moment, ordered by (timestamp, id).
 
     Returns:
         One row a request: id, timestamp (int64, microseconds since 1970 UTC), cache_name, cache_key (categorical),
@@ -69,19 +101,24 @@ def read_rows(engine: sa.Engine, query: RowQuery) -> pd.DataFrame:
         `attrs["plan"]` what "auto" found besides.
 
     Raises:
-        ConfigError: a feature column is unknown, named twice, or of a kind that cannot be learned from.
-        TraceError: a column of numbers holds something else, which SQLite allows.
+        ConfigError: there is no such table, or it lacks a column that is needed; a feature column is unknown, named
+            twice, or of a kind that cannot be learned from.
+        TraceError: a column of numbers holds something else, which SQLite allows, or a timestamp is missing.
         TraceError: there are no such requests; the message says how to record some.
         StorageError: the database failed.
     """
-    with storage_errors(engine.url), engine.connect() as connection:
-        table = _reflected(connection)
+    with reading(engine) as connection:
+        table = _requests_table(connection, query.table)
         plan = plan_features(table, query.feature_columns)
-        columns = [table.columns[name] for name in dict.fromkeys((*ALWAYS_READ, *plan.read))]
-        rows = _fetch(connection, _select(table, columns, query), columns)
+        present = [name for name in OPTIONAL if name in table.columns]
+        columns = [table.columns[name] for name in dict.fromkeys((*NEEDED, *present, *plan.read))]
+        select = _select(table, columns, query, connection.dialect.name)
+        if query.max_queries is not None:
+            select = _newest(connection, table, select, query.max_queries)
+        rows = fetch(connection, select, table)
         if not rows.num_rows:
-            raise TraceError(_nothing(connection, query))
-    frame = _frame(rows)
+            raise TraceError(_nothing(connection, table, query))
+    frame = _frame(rows, query.table)
     frame.attrs.update(feature_columns=plan.asked, plan=plan)
     return frame
 
@@ -92,188 +129,152 @@ def count_requests(engine: sa.Engine, query: RowQuery, trace: Trace) -> int:
     Raises:
         StorageError: the database failed.
     """
-    first_us, last_us = (round(float(trace.timestamp_s[i]) * 1e6) for i in (0, -1))
-    timestamp = cache_metrics.c.timestamp
-    count = sa.select(sa.func.count()).where(timestamp >= first_us, timestamp <= last_us)
-    if query.source_id is not None:
-        count = count.where(cache_metrics.c.source_id == query.source_id)
-    with storage_errors(engine.url), engine.connect() as connection:
+    first, last = (EPOCH + timedelta(microseconds=round(float(trace.timestamp_s[i]) * 1e6)) for i in (0, -1))
+    with reading(engine) as connection:
+        table = _requests_table(connection, query.table)
+        timestamp = table.c.timestamp
+        count = sa.select(sa.func.count()).where(timestamp >= _moment(table, first), timestamp <= _moment(table, last))
+        if query.source_id is not None:
+            count = count.where(table.c.source_id == query.source_id)
         return int(connection.execute(count).scalar_one())
 
 
-def to_trace(rows: pd.DataFrame) -> Trace:
-    """Return the Trace of rows of `read_rows`.
-
-    An object is a (cache_name, cache_key) pair, numbered in order of first appearance, as endpoints are. A missing size
-    is the last one known of the object, else 1. A missing content version is the last one known of the object, else
-    its first one known later, else 0; where no row has one the trace has none. A missing load time or feature is NaN.
-
-    Raises:
-        TraceError: a value is outside what a Trace takes, e.g. the rows are not in time order.
-    """
-    keys, distinct = pd.factorize(object_codes(rows))
-    endpoints, present = pd.factorize(_codes(rows["cache_name"]))
-    names = tuple(str(rows["cache_name"].cat.categories[int(code)]) for code in present)
-    features: tuple[str, ...] = tuple(rows.attrs.get("feature_columns", ()))
-    texts = tuple(name for name in features if is_text(rows[name]))
-    numbers = tuple(name for name in features if name not in texts)
-    return Trace(
-        key=keys.astype(np.int64),
-        timestamp_s=rows["timestamp"].to_numpy(np.int64) / 1e6,
-        size_bytes=_filled(rows["size_bytes"], keys, 1),
-        load_time_ms=rows["load_time_ms"].to_numpy(np.float32, na_value=np.nan),
-        endpoint=endpoints.astype(np.int32),
-        n_keys=len(distinct),
-        endpoint_names=names,
-        version=None if rows["origin_version"].isna().all() else _versions(rows["origin_version"], keys),
-        columns=_stacked([_float32(rows[name]) for name in numbers], len(rows), np.float32),
-        column_names=numbers,
-        texts=_stacked([rows[name].cat.codes.to_numpy(np.int32) for name in texts], len(rows), np.int32),
-        text_names=texts,
-        text_values=tuple(tuple(map(str, rows[name].cat.categories)) for name in texts),
-    )
+def watermark(rows: pd.DataFrame) -> Watermark:
+    """Return up to where rows of `read_rows` go."""
+    last = rows.iloc[-1]
+    return Watermark(int(last["timestamp"]), int(last["id"]))
 
 
-def object_codes(rows: pd.DataFrame) -> IntArray:
-    """Return a number for the (cache_name, cache_key) pair of each row: equal pairs, equal numbers."""
-    pairs: IntArray = _codes(rows["cache_name"]) * len(rows["cache_key"].cat.categories) + _codes(rows["cache_key"])
-    return pairs
+def _requests_table(connection: sa.Connection, name: str) -> sa.Table:
+    table = reflected_table(connection, name)
+    missing = [column for column in NEEDED if column not in table.columns]
+    if missing:
+        raise ConfigError(
+            f"table {name} lacks {', '.join(missing)}; a table of requests has {', '.join(NEEDED)}, and where known "
+            f"{', '.join(OPTIONAL)}; make a view with these names"
+        )
+    return table
 
 
-def _codes(column: pd.Series) -> IntArray:
-    return np.asarray(column.cat.codes, np.int64)
-
-
-def _reflected(connection: sa.Connection) -> sa.Table:
-    return sa.Table(cache_metrics.name, sa.MetaData(), autoload_with=connection)
-
-
-def _select(table: sa.Table, columns: list[sa.Column[object]], query: RowQuery) -> sa.Select[tuple[object, ...]]:
-    select = sa.select(*(_shown(column) for column in columns))
+def _select(table: sa.Table, columns: list[sa.Column[Any]], query: RowQuery, dialect: str) -> sa.Select[Any]:
+    select = sa.select(*(_shown(column, dialect) for column in columns))
     if query.source_id is not None:
         select = select.where(table.c.source_id == query.source_id)
     if query.since is not None:
-        select = select.where(table.c.timestamp >= microseconds(query.since))
+        select = select.where(table.c.timestamp >= _moment(table, query.since))
     if query.until is not None:
-        select = select.where(table.c.timestamp < microseconds(query.until))
+        select = select.where(table.c.timestamp < _moment(table, query.until))
+    if query.after is not None:
+        select = select.where(_behind(table, query.after))
     if query.key_sample < 1:
-        select = select.where(sa.text(sql_condition(query.key_sample)))
-    if query.max_queries is not None:
-        select = select.order_by(table.c.timestamp.desc(), table.c.id.desc()).limit(query.max_queries)
+        select = select.where(_sampled(table, query.key_sample))
     return select  # sorted once read: in the order of ids a scan is sequential
 
 
-def _shown(column: sa.Column[object]) -> sa.ColumnElement[object]:
+def _newest(connection: sa.Connection, table: sa.Table, select: sa.Select[Any], number: int) -> sa.Select[Any]:
+    """Limit a query to its newest rows: to those that are not before the first of them."""
+    latest_first = select.order_by(table.c.timestamp.desc(), table.c.id.desc())
+    first = connection.execute(
+        latest_first.with_only_columns(table.c.timestamp, table.c.id).offset(number - 1).limit(1)
+    )
+    row = first.one_or_none()
+    if row is None:
+        return select
+    timestamp = table.c.timestamp
+    return select.where(sa.or_(timestamp > row[0], sa.and_(timestamp == row[0], table.c.id >= row[1])))
+
+
+def _behind(table: sa.Table, mark: Watermark) -> sa.ColumnElement[bool]:
+    moment = _moment(table, EPOCH + timedelta(microseconds=mark.timestamp_us))
+    timestamp = table.c.timestamp
+    return sa.or_(timestamp > moment, sa.and_(timestamp == moment, table.c.id > mark.id))
+
+
+def _sampled(table: sa.Table, rate: float) -> sa.TextClause:
+    if "key_hash" not in table.columns:
+        raise ConfigError(f"key_sample: table {table.name} has no key_hash to choose keys by; read all keys")
+    return sa.text(sql_condition(rate))
+
+
+def _shown(column: sa.Column[Any], dialect: str) -> sa.ColumnElement[Any]:
     """The column; of a text that users added only as much as tells that it is too long to be a category."""
-    if column.name in ALWAYS_READ or not isinstance(column.type, sa.String):
-        return column
-    return sa.func.substr(sa.cast(column, sa.String), 1, MAX_CHARS + 1).label(column.name)
+    kind = column.type
+    if isinstance(kind, sa.String) and column.name not in NEEDED:
+        return sa.func.substr(sa.cast(column, sa.String), 1, MAX_CHARS + 1).label(column.name)
+    if isinstance(kind, sa.Numeric) and not isinstance(kind, sa.Double):  # the readers round decimals, each in its way
+        return _DOUBLE.get(dialect, sa.ColumnElement.self_group)(column).label(column.name)
+    return column
+
+
+_DOUBLE: dict[str, Callable[[sa.Column[Any]], sa.ColumnElement[Any]]] = {  # SQLite has no decimals
+    "mysql": lambda column: column + sa.literal_column("0e0", sa.Double),
+    "postgresql": lambda column: sa.cast(column, sa.Double),
+}
+
+
+def _moment(table: sa.Table, moment: datetime) -> Any:
+    """A moment, UTC when it has no zone, as the column `timestamp` of the table counts: microseconds, or a datetime."""
+    kind = table.c.timestamp.type
+    if not isinstance(kind, sa.DateTime):
+        return microseconds(moment)
+    aware = _aware(moment)
+    return aware if kind.timezone else aware.astimezone(UTC).replace(tzinfo=None)
 
 
 def microseconds(moment: datetime) -> int:
     """Return microseconds since 1970 UTC; a moment without a zone is UTC."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - EPOCH) // timedelta(microseconds=1)
+    return (_aware(moment) - EPOCH) // timedelta(microseconds=1)
 
 
-def _fetch(
-    connection: sa.Connection, select: sa.Select[tuple[object, ...]], columns: list[sa.Column[object]]
-) -> pa.Table:
-    schema = pa.schema([(column.name, _arrow_type(column)) for column in columns])
-    # The driver's cursor: SQLAlchemy's own rows would add half of the time again. Not with its option stream_results,
-    # which takes the first row off the cursor.
-    cursor = connection.execute(select).cursor
-    chunks = (_chunk(rows, schema) for rows in iter(lambda: cursor.fetchmany(FETCH_ROWS), []))
-    tables = [pa.Table.from_batches([], _encoded(schema)), *chunks]
-    return pa.concat_tables(tables).unify_dictionaries()
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _chunk(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
-    columns: Iterator[tuple[Any, ...]] = zip(*rows, strict=True)
-    arrays = [_array(values, field) for values, field in zip(columns, schema, strict=True)]
-    return pa.table(arrays, schema=_encoded(schema))
-
-
-def _array(values: tuple[object, ...], field: pa.Field) -> pa.Array:
-    if pa.types.is_string(field.type):
-        return pa.array(values, field.type).dictionary_encode()
-    if pa.types.is_boolean(field.type):
-        return pa.array([None if value is None else bool(value) for value in values], field.type)
-    try:
-        return pa.array(values, field.type)
-    except pa.ArrowInvalid:  # decimals, and what SQLite lets into any column
-        return pa.array([_number(value, field) for value in values], field.type)
-
-
-def _number(value: Any, field: pa.Field) -> float | int | None:
-    try:
-        return None if value is None else (int if pa.types.is_integer(field.type) else float)(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TraceError(
-            f"cache_metrics: column {field.name} holds {value!r} where a number is needed; mend or remove it"
-        ) from None
-
-
-def _encoded(schema: pa.Schema) -> pa.Schema:
-    """The schema with strings as codes into a dictionary, so that a key is held once."""
-    codes = pa.dictionary(pa.int32(), pa.string())
-    return pa.schema([(field.name, codes if pa.types.is_string(field.type) else field.type) for field in schema])
-
-
-def _arrow_type(column: sa.Column[object]) -> pa.DataType:
-    if isinstance(column.type, sa.Boolean):
-        return pa.bool_()
-    if isinstance(column.type, sa.Integer):
-        return pa.int64()
-    return pa.float64() if isinstance(column.type, sa.Numeric) else pa.string()
-
-
-def _frame(rows: pa.Table) -> pd.DataFrame:
+def _frame(rows: pa.Table, table: str) -> pd.DataFrame:
+    rows = _with_optional(rows)
+    timestamp = rows.column("timestamp")
+    if timestamp.null_count:
+        raise TraceError(f"table {table}: {timestamp.null_count:,} rows have no timestamp; mend or leave them out")
+    if pc.count_distinct(rows.column("id")).as_py() < rows.num_rows:
+        raise TraceError(f"table {table}: the same id stands in several rows; number the rows")
+    if pa.types.is_timestamp(timestamp.type):
+        position = rows.column_names.index("timestamp")
+        rows = rows.set_column(position, "timestamp", timestamp.cast(pa.int64()))
     kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    frame: pd.DataFrame = rows.to_pandas(types_mapper=kinds.get, self_destruct=True, split_blocks=True)
-    frame = frame.astype({"id": np.int64, "timestamp": np.int64})
-    order = np.lexsort((frame["id"].to_numpy(), frame["timestamp"].to_numpy()))
-    in_order = bool(np.all(order == np.arange(len(order))))
-    return frame if in_order else frame.take(order).reset_index(drop=True)
+    order = None if _in_order(rows) else pc.sort_indices(rows, [("timestamp", "ascending"), ("id", "ascending")])
+    frame: pd.DataFrame = (rows if order is None else rows.take(order)).to_pandas(
+        types_mapper=kinds.get, self_destruct=True, split_blocks=True
+    )
+    return frame.astype({"id": np.int64, "timestamp": np.int64})
 
 
-def _nothing(connection: sa.Connection, query: RowQuery) -> str:
-    if connection.execute(sa.select(cache_metrics.c.id).limit(1)).first() is None:
-        return f"the table {cache_metrics.name} is empty; {HOW_TO_FILL}"
+def _in_order(rows: pa.Table) -> bool:
+    timestamp, row_id = (rows.column(name).to_numpy() for name in ("timestamp", "id"))
+    step = np.diff(timestamp)
+    return bool(np.all((step > 0) | ((step == 0) & (np.diff(row_id) > 0))))
+
+
+def _with_optional(rows: pa.Table) -> pa.Table:
+    for name in OPTIONAL:
+        if name not in rows.column_names:
+            kind = pa.float64() if name == "load_time_ms" else pa.int64()
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, kind))
+    return rows
+
+
+def _nothing(connection: sa.Connection, table: sa.Table, query: RowQuery) -> str:
+    first, last = connection.execute(sa.select(sa.func.min(table.c.timestamp), sa.func.max(table.c.timestamp))).one()
+    if first is None:
+        return f"the table {table.name} is empty; {HOW_TO_FILL}"
     limits = [f"source {query.source_id}"] if query.source_id is not None else []
     limits += [f"since {query.since.isoformat()}"] if query.since else []
     limits += [f"until {query.until.isoformat()}"] if query.until else []
+    limits += [f"after {query.after}"] if query.after else []
     limits += [f"{query.key_sample:g} of the keys"] if query.key_sample < 1 else []
-    first, last = connection.execute(
-        sa.select(sa.func.min(cache_metrics.c.timestamp), sa.func.max(cache_metrics.c.timestamp))
-    ).one()
     asked, spans = ", ".join(limits), f"{_iso(first)} to {_iso(last)}"
-    return f"{cache_metrics.name} has no requests for {asked}; it spans {spans}; choose others, or {HOW_TO_FILL}"
+    return f"{table.name} has no requests for {asked}; it spans {spans}; choose others, or {HOW_TO_FILL}"
 
 
-def _iso(timestamp_us: int) -> str:
-    return (EPOCH + timedelta(microseconds=timestamp_us)).isoformat()
-
-
-def _filled(sizes: pd.Series, keys: NDArray[np.intp], default: int) -> IntArray:
-    if sizes.isna().any():
-        sizes = sizes.groupby(keys).ffill().fillna(default)
-    return sizes.to_numpy(np.int64)
-
-
-def _versions(versions: pd.Series, keys: NDArray[np.intp]) -> IntArray:
-    if versions.isna().any():
-        versions = versions.groupby(keys).ffill().groupby(keys).bfill()
-    return versions.fillna(0).to_numpy(np.int64)
-
-
-def _float32(column: pd.Series) -> NDArray[np.float32]:
-    """The numbers, NaN where missing; what is finite stays so."""
-    values = column.to_numpy(np.float64, na_value=np.nan)
-    limit = np.where(np.isinf(values), np.inf, np.finfo(np.float32).max)
-    clipped: NDArray[np.float32] = np.clip(values, -limit, limit).astype(np.float32)
-    return clipped
-
-
-def _stacked(columns: list[NDArray[Any]], rows: int, dtype: type) -> NDArray[Any]:
-    return np.column_stack(columns) if columns else np.empty((rows, 0), dtype)
+def _iso(timestamp: int | datetime) -> str:
+    moment = timestamp if isinstance(timestamp, datetime) else EPOCH + timedelta(microseconds=timestamp)
+    return _aware(moment).isoformat()

@@ -1,20 +1,20 @@
 """Recording a file of requests into `cache_metrics`: in bulk, all or nothing, and once however often it is asked."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
-from infra.database import writing
+from infra.database import reflected_table, writing
 from schemas.config import IngestConfig
 from schemas.errors import SourceError
 from schemas.tables import cache_metrics, ingested_sources, key_hash
 from schemas.trace import IntArray
+from tasks.bulk import bulk_insert
 from tasks.readers import open_reading
 from tasks.rows import RowNormaliser
 from tasks.sources import SHOWN_REJECTIONS, Chunk, SourceFile, identify
@@ -114,16 +114,9 @@ def set_counts(connection: sa.Connection, source_id: int, **counts: int) -> None
 
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: pa.Table, source_id: int) -> None:
     """Insert checked rows, with the hash of their key."""
-    columns = {name: rows.column(name).to_pylist() for name in rows.column_names}
-    columns["key_hash"] = _key_hashes(rows.column("cache_key")).tolist()
-    columns["source_id"] = [source_id] * rows.num_rows
-    statement = sa.insert(table).compile(dialect=connection.dialect, column_keys=list(columns))
-    names = statement.positiontup if statement.positional else list(columns)
-    values: Iterator[Any] = zip(*(columns[name] for name in names or ()), strict=True)
-    if not statement.positional:
-        values = (dict(zip(columns, row, strict=True)) for row in values)
-    # Past SQLAlchemy's per-row processing, which costs more than SQLite itself; the values have their final types.
-    connection.exec_driver_sql(str(statement), list(values))
+    hashes = pa.array(_key_hashes(rows.column("cache_key")))
+    source = pa.repeat(pa.scalar(source_id), rows.num_rows)
+    bulk_insert(connection, table, rows.append_column("key_hash", hashes).append_column("source_id", source))
 
 
 def _key_hashes(keys: pa.ChunkedArray) -> IntArray:
@@ -142,7 +135,7 @@ def _ingest(
     on_progress: Progress,
     fewest_rows: int,
 ) -> IngestedSource:
-    table = sa.Table(cache_metrics.name, sa.MetaData(), autoload_with=connection)
+    table = reflected_table(connection, cache_metrics.name)
     reading = open_reading(source, mapping, [column.name for column in table.columns])
     normaliser = RowNormaliser(str(source.path), source.stem[-255:], table)
     source_id = add_source(connection, identity)

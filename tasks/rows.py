@@ -77,6 +77,7 @@ class RowNormaliser:
             told = f"must be >= {low:g}" if np.isinf(high) else f"must lie in [{low:g}, {high:g}]"
             refuse(pc.or_(pc.less(values, low), pc.greater(values, high)), told)
         if pa.types.is_string(values.type):
+            refuse(pc.match_substring(values, "\0"), "holds a NUL character, which no database keeps")
             if name in REQUIRED:
                 refuse(pc.equal(values, ""), "is empty")
             limit = getattr(self.table.columns[name].type, "length", None)

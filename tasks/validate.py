@@ -11,8 +11,8 @@ import pandas as pd
 
 from schemas.errors import TraceError
 from schemas.expectations import OBJECT_COLUMN, training_rows
-from tasks.extract import object_codes
 from tasks.feature_columns import is_text
+from tasks.traces import object_codes
 
 SHOWN_ROWS = 5
 

@@ -1,7 +1,7 @@
 """Fixtures for all tests: the folder of shared traces, and traces made from it or by hand."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from benchmarks import traces
 from schemas.trace import Trace
+from tests.databases import Databases
 
 settings.register_profile("ers", deadline=None)  # a first example may compile a kernel
 settings.load_profile("ers")
@@ -33,6 +34,14 @@ def traces_dir() -> Path:
 def shared_trace(traces_dir: Path) -> Callable[[str], Trace]:
     """Return the shared trace of a name such as "web12": keys and sizes as recorded, no load times, one endpoint."""
     return cache(traces.shared_trace)
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    """Empty databases of each kind."""
+    databases = Databases(tmp_path_factory.mktemp("databases"))
+    yield databases
+    databases.close()
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,21 @@ from infra.database import open_database
 from infra.settings import Settings
 from schemas.config import IngestConfig
 from tasks.ingest import IngestedSource, ingest_file
+from tests.databases import Databases
 
 Record = Callable[..., IngestedSource]
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(_env_file=None, ers_home=tmp_path / "home", db_url=f"sqlite:///{tmp_path / 'home' / 'ers.db'}")
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """The kind of database; see `tests.databases.on_each_database`."""
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture
+def settings(database_kind: str, databases: Databases, tmp_path: Path) -> Settings:
+    """With an empty database."""
+    return databases.settings(database_kind, tmp_path / "home")
 
 
 @pytest.fixture

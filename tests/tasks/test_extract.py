@@ -12,12 +12,15 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from cachesim.keysample import positions, threshold
-from infra.database import writing
+from infra.database import reflected_table, writing
 from schemas.config import IngestConfig
 from schemas.errors import ConfigError, TraceError
 from schemas.tables import cache_metrics, key_hash
-from tasks.extract import FETCH_ROWS, RowQuery, count_requests, read_rows, to_trace
+from tasks.extract import RowQuery, count_requests, read_rows
+from tasks.fetch import FETCH_ROWS
 from tasks.ingest import ingest_file
+from tasks.traces import to_trace
+from tests.databases import add_column, on_each_database
 
 ROW = st.fixed_dictionaries(
     {
@@ -59,6 +62,7 @@ def sizes_expected(rows: list[dict]) -> list[int]:
 
 @examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(ROW, min_size=1, max_size=20))
+@on_each_database
 def test_rows_survive_the_way_through_the_table_into_a_trace(engine, rows):
     insert(engine, rows)
     trace = to_trace(read_rows(engine, RowQuery(feature_columns=FEATURES)))
@@ -89,6 +93,7 @@ def test_an_unknown_version_is_no_change_of_content(engine):
     assert trace.version.tolist() == [5, 5, 5, 0]
 
 
+@on_each_database
 def test_no_row_is_lost_between_fetches(engine):
     count = 2 * FETCH_ROWS + 1
     insert(engine, [{"timestamp": count - n, "cache_key": str(n % 7)} for n in range(count)])
@@ -97,6 +102,7 @@ def test_no_row_is_lost_between_fetches(engine):
     assert rows["cache_key"].tolist() == [str(n % 7) for n in range(count - 1, -1, -1)]
 
 
+@on_each_database
 def test_the_newest_rows_are_read_when_their_number_is_limited(engine):
     insert(engine, [{"timestamp": t} for t in [5, 1, 4, 2, 4]])
     rows = read_rows(engine, RowQuery(max_queries=3))
@@ -104,6 +110,7 @@ def test_the_newest_rows_are_read_when_their_number_is_limited(engine):
     assert rows["id"].tolist() == [3, 5, 1]
 
 
+@on_each_database
 def test_since_is_read_and_until_is_not(engine):
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     noon_us = int(noon.timestamp()) * 1_000_000
@@ -114,6 +121,7 @@ def test_since_is_read_and_until_is_not(engine):
     assert (naive["timestamp"] - noon_us).tolist() == [0, 1]
 
 
+@on_each_database
 def test_one_source_is_read_apart_from_others_and_from_services(engine, parquet):
     first, second = (
         ingest_file(engine, IngestConfig(source=str(parquet(f"{name}.parquet", timestamp=[1, 2], key=[name, name]))))
@@ -124,15 +132,16 @@ def test_one_source_is_read_apart_from_others_and_from_services(engine, parquet)
     assert len(read_rows(engine, RowQuery())) == 4
 
 
+@on_each_database
 def test_columns_that_users_added_can_be_features(engine):
-    with engine.begin() as connection:
-        connection.exec_driver_sql('ALTER TABLE cache_metrics ADD COLUMN "wind; drop table x" FLOAT')
-        connection.exec_driver_sql("ALTER TABLE cache_metrics ADD COLUMN is_holiday BOOLEAN")
-        connection.exec_driver_sql("ALTER TABLE cache_metrics ADD COLUMN price NUMERIC(10, 2)")
+    names = ("wind; drop table x", "is_holiday", "price")
+    for name, sql_type in zip(names, ("FLOAT", "BOOLEAN", "NUMERIC(20, 12)"), strict=True):
+        add_column(engine, name, sql_type)
     insert(engine, [{}, {}])
     with engine.begin() as connection:
-        connection.exec_driver_sql('UPDATE cache_metrics SET "wind; drop table x" = id, is_holiday = 1, price = 1.5')
-    names = ("wind; drop table x", "is_holiday", "price")
+        table = reflected_table(connection, cache_metrics.name)
+        values = {table.c[names[0]]: table.c.id, table.c.is_holiday: True, table.c.price: 1.5}
+        connection.execute(sa.update(table).values(values))
     trace = to_trace(read_rows(engine, RowQuery(feature_columns=names)))
     assert trace.column_names == names
     assert trace.columns.tolist() == [[1, 1, 1.5], [2, 1, 1.5]]
@@ -157,6 +166,7 @@ def test_a_feature_column_that_cannot_be_is_refused_with_the_remedy(engine, colu
     assert len(read_rows(engine, RowQuery())) == 1
 
 
+@on_each_database
 def test_an_empty_table_says_how_to_fill_it(engine):
     with pytest.raises(TraceError, match=r"cache_metrics is empty; .*flows ingest --source.*flows simulate"):
         read_rows(engine, RowQuery())
@@ -180,6 +190,7 @@ def test_a_million_rows_are_read_as_they_were_written(traces_dir: Path, engine):
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.1, 0.01])
+@on_each_database
 def test_a_sample_of_the_keys_is_that_of_the_hashes(engine, rate):
     insert(engine, [{"timestamp": n, "cache_key": f"GET /{n % 1000}"} for n in range(3_000)])
     rows = read_rows(engine, RowQuery(key_sample=rate))

@@ -12,8 +12,9 @@ from schemas.config import AUTO
 from schemas.errors import ConfigError, TraceError
 from schemas.tables import cache_metrics, key_hash
 from schemas.trace import Trace
-from tasks.extract import RowQuery, read_rows, to_trace
+from tasks.extract import RowQuery, read_rows
 from tasks.feature_columns import choose_features
+from tasks.traces import to_trace
 from tasks.validate import validate_rows
 
 REQUESTS, TRAINING = 2_000, 1_200
@@ -208,7 +209,7 @@ def test_columns_of_each_kind_pass_validation_with_their_gaps(columns: Record, e
 @pytest.mark.parametrize("kind", ["FLOAT", "INTEGER", "NUMERIC(10, 2)"])
 def test_what_is_no_number_in_a_column_of_numbers_is_told(columns: Record, choose: Choose, kind: str) -> None:
     columns(wind=(kind, repeat(1, 2, "n/a")))
-    with pytest.raises(TraceError, match="cache_metrics: column wind holds 'n/a' where a number is needed; mend"):
+    with pytest.raises(TraceError, match="column wind holds 'n/a' where a number of 64 bits is needed; mend"):
         choose("wind")
 
 

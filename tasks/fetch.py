@@ -1,0 +1,147 @@
+"""The rows of a query as columns: by connectorx where it is installed, else by SQLAlchemy; the same either way."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from schemas.errors import TraceError
+
+FETCH_ROWS = 100_000
+FAST_DATABASES = ("mysql", "postgresql")
+
+
+def fetch(connection: sa.Connection, query: sa.Select[Any], table: sa.Table) -> pa.Table:
+    """Return the rows of `query` as columns, text as codes into dictionaries, so that a key is held once.
+
+    Rows are read in chunks of `FETCH_ROWS`, hence memory is that of the result and of one chunk.
+
+    Args:
+        connection: in a transaction that sees one moment of the database.
+        query: selects columns, or expressions named as columns, of `table`, its `id` among them; in any order.
+        table: as reflected; tells the types: int64, float64, bool, timestamp (microseconds, UTC), string.
+
+    Raises:
+        TraceError: a column of numbers holds something else, which SQLite allows.
+        SQLAlchemyError: the database failed.
+    """
+    columns = [table.columns[column.name] for column in query.selected_columns]
+    schema = pa.schema([(column.name, _arrow_type(column)) for column in columns])
+    if _suits_fast_reader(connection, columns):
+        # What makes it fail, a lost connection or text among numbers, the other reader tells better.
+        with suppress(RuntimeError, pa.ArrowInvalid, ImportError):
+            return _joined(_fast_chunks(connection, query, schema), schema)
+    return _joined(_plain_chunks(connection, query, schema), schema)
+
+
+def _suits_fast_reader(connection: sa.Connection, columns: list[sa.Column[Any]]) -> bool:
+    """Not SQLite: connectorx brings a library of its own, and two in a process take each other's locks away.
+
+    It opens a connection of its own, which knows no options in the address.
+    """
+    url = connection.engine.url
+    zoned = any(isinstance(column.type, sa.TIMESTAMP) for column in columns)  # MySQL gives it in the session's zone
+    backend = url.get_backend_name()
+    return backend in FAST_DATABASES and not url.query and bool(url.host) and not (zoned and backend == "mysql")
+
+
+def _fast_chunks(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema) -> Iterator[pa.Table]:
+    import connectorx
+
+    dialect_type: Any = type(connection.dialect)
+    dialect = dialect_type(paramstyle="named")  # else a percent sign in a name would be doubled
+    text = str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    url = connection.engine.url
+    address = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=False)
+    batches: Any = connectorx.read_sql(address, text, return_type="arrow_stream", batch_size=FETCH_ROWS)
+    for batch in batches:
+        arrays = [_cast(array, field.type) for array, field in zip(batch.columns, schema, strict=True)]
+        yield pa.table(arrays, schema=_encoded(schema))
+
+
+def _cast(array: pa.Array, to: pa.DataType) -> pa.Array:
+    cast = array.cast(to)
+    return cast.dictionary_encode() if pa.types.is_string(to) else cast
+
+
+def _plain_chunks(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema) -> Iterator[pa.Table]:
+    if connection.dialect.name == "sqlite":  # its cursor streams; SQLAlchemy's rows would add half of the time again
+        cursor: Any = connection.execute(query).cursor
+        batches = iter(lambda: cursor.fetchmany(FETCH_ROWS), [])
+    else:
+        batches = _pages(connection, query)
+    for rows in batches:
+        values = zip(*rows, strict=True)
+        arrays = [_array(column, field) for column, field in zip(values, schema, strict=True)]
+        yield pa.table(arrays, schema=_encoded(schema))
+
+
+def _pages(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[list[Any]]:
+    """The rows by their ids, page by page; a page begins with the last id before, should that be there twice.
+
+    The drivers keep all rows of a result, and what they offer to stream leaves loose ends when a server goes away.
+    """
+    row_id = query.selected_columns["id"]
+    page, skipped = query, 0
+    while rows := connection.execute(page.order_by(row_id).limit(FETCH_ROWS)).all()[skipped:]:
+        yield list(rows)
+        page, skipped = query.where(row_id >= rows[-1].id), 1
+
+
+def _array(values: tuple[Any, ...], field: pa.Field) -> pa.Array:
+    if pa.types.is_string(field.type):
+        return pa.array(values, field.type).dictionary_encode()
+    try:
+        return pa.array(values, field.type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # decimals, and what SQLite lets into any column
+        return pa.array([_converted(value, field) for value in values], field.type)
+
+
+def _converted(value: Any, field: pa.Field) -> object:
+    try:
+        return None if value is None else CONVERT[field.type](value)
+    except (TypeError, ValueError, OverflowError):
+        needed = "a moment" if pa.types.is_timestamp(field.type) else "a number of 64 bits"
+        raise TraceError(f"column {field.name} holds {value!r} where {needed} is needed; mend or remove it") from None
+
+
+def _whole(value: Any) -> int:
+    if not -(2**63) <= int(value) < 2**63:
+        raise OverflowError
+    return int(value)
+
+
+def _moment(value: Any) -> datetime:
+    moment = datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+MOMENT = pa.timestamp("us", "UTC")
+CONVERT: dict[pa.DataType, Callable[[Any], object]] = {
+    pa.int64(): _whole,
+    pa.float64(): float,
+    pa.bool_(): bool,
+    MOMENT: _moment,
+}
+
+
+def _joined(chunks: Iterator[pa.Table], schema: pa.Schema) -> pa.Table:
+    return pa.concat_tables([pa.Table.from_batches([], _encoded(schema)), *chunks]).unify_dictionaries()
+
+
+def _encoded(schema: pa.Schema) -> pa.Schema:
+    codes = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema([(field.name, codes if pa.types.is_string(field.type) else field.type) for field in schema])
+
+
+def _arrow_type(column: sa.Column[Any]) -> pa.DataType:
+    if isinstance(column.type, sa.Boolean):
+        return pa.bool_()
+    if isinstance(column.type, sa.DateTime):
+        return MOMENT
+    if isinstance(column.type, sa.Integer):
+        return pa.int64()
+    return pa.float64() if isinstance(column.type, sa.Numeric) else pa.string()
