@@ -25,7 +25,7 @@ FLOWS: dict[str, type[FlowConfig]] = {
 """Each flow by name: module `flows.<name>` holds the flow `<name>` and `summary(result)`, its result as text."""
 
 PLAIN: dict[str, type[FlowConfig]] = {"preview": PreviewConfig}
-"""Each plain command by name, likewise, but its function takes the config: it orchestrates nothing, so it is no flow."""
+"""Each plain command by name, likewise; its function takes the config and is no flow, for it orchestrates nothing."""
 
 COMMANDS = {**FLOWS, **PLAIN}
 INTERRUPTED_STATUS = 130

@@ -92,7 +92,7 @@ class IngestConfig(SourceConfig):
 class PreviewConfig(IngestConfig):
     """Show what a file of requests would become, and write nothing."""
 
-    rows: int = Field(default=10_000, ge=1, le=10_000_000, description="first rows of the file to look at")
+    rows: int = Field(default=10_000, ge=1, le=1_000_000, description="first rows of the file to look at")
 
 
 class SimulateConfig(FlowConfig):

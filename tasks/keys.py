@@ -17,6 +17,7 @@ are asked for. Normalising twice is normalising once.
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import unquote_plus
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,11 +29,12 @@ REQUEST = re.compile(
     r"(?P<path>[^\s?#]*)(?:\?(?P<query>[^\s#]*))?(?P<fragment>#\S*)?"
 )
 MAY_BE_A_REQUEST = r"^(?:[A-Z]{2,16} )?(?:/|(?i:https?)://)"  # understood by Arrow as by Python
-VOLATILE = tuple(
-    "_ t ts timestamp nonce rand random rnd cb cachebust cachebuster cache_buster nocache no_cache "
-    "sid session sessionid session_id phpsessid jsessionid requestid request_id req_id traceid trace_id correlation_id "
-    "utm_* gclid fbclid msclkid _ga _gl".split(" ")
-)
+VOLATILE = (
+    "_", "t", "ts", "timestamp", "nonce", "rand", "random", "rnd", "cb", "cachebust", "cachebuster", "cache_buster",
+    "nocache", "no_cache", "sid", "session", "sessionid", "session_id", "phpsessid", "jsessionid", "requestid",
+    "request_id", "req_id", "traceid", "trace_id", "correlation_id", "utm_*", "gclid", "fbclid", "msclkid",
+    "_ga", "_gl",
+)  # fmt: skip
 ID_SEGMENT = re.compile(r"\d+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{16,}", re.ASCII)
 ID = "{id}"
 MOMENT = re.compile(r"(?P<seconds>[1-3]\d{9})(?:\d{3}|\d{6}|\.\d{1,6})?", re.ASCII)  # of 2001 to 2096
@@ -117,7 +119,7 @@ def _any_of(names: tuple[str, ...]) -> re.Pattern[str]:
 
 def _name_and_value(parameter: str) -> tuple[str, str]:
     name, _, value = parameter.partition("=")
-    return name, value
+    return unquote_plus(name), value
 
 
 _VOLATILE = _any_of(VOLATILE)

@@ -79,7 +79,7 @@ class RowNormaliser:
         if name in RANGES:
             low, high = RANGES[name]
             told = f"must be >= {low:g}" if np.isinf(high) else f"must lie in [{low:g}, {high:g}]"
-            refuse(pc.or_(pc.less(values, low), pc.greater(values, high)), told)
+            refuse(_outside(values, low, high), told)
         if pa.types.is_string(values.type):
             if name in REQUIRED:
                 refuse(pc.equal(values, ""), "is empty")
@@ -127,6 +127,12 @@ class RowNormaliser:
 
 
 Refusal = Callable[[pa.Array, str], None]
+
+
+def _outside(values: pa.Array, low: float, high: float) -> pa.Array:
+    """Tell which values are; the bounds take their type, for integers beyond 2^53 are no floats."""
+    below = pc.less(values, pa.scalar(low).cast(values.type))
+    return below if np.isinf(high) else pc.or_(below, pc.greater(values, pa.scalar(high).cast(values.type)))
 
 
 def _shown(value: pa.Scalar) -> str:

@@ -24,8 +24,11 @@ def recognises(head: Head) -> bool:
 
 
 def first_fields(head: Head) -> list[str]:
-    """Return the fields of the first line."""
-    return next(csv.reader(head.lines[:1]), []) if head.lines and len(head.lines[0]) < csv.field_size_limit() else []
+    """Return the fields of the first line; none where it is no CSV."""
+    try:
+        return next(csv.reader(head.lines[:1]), [])
+    except csv.Error:
+        return []
 
 
 def read(path: Path, wanted: Wanted) -> Reading:

@@ -25,7 +25,7 @@ def recognises(head: Head) -> bool:
     names = _stripped(csv_rows.first_fields(head))
     if not _are_numbers(names):
         return OBJECT in names and len(names) > 1
-    rows = [line.split(",") for line in head.lines[:-1] or head.lines]  # the last line may be cut off
+    rows = [line.split(",") for line in head.lines]
     if len(names) < len(DEFAULT_PLACES) or not all(len(row) == len(names) and _are_numbers(row) for row in rows):
         return False
     times = [float(row[0]) for row in rows]

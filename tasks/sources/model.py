@@ -25,9 +25,11 @@ class Head:
 
     @cached_property
     def lines(self) -> list[str]:
-        """The lines that hold more than blanks; the last one may be cut off."""
-        text = self.data.decode("utf-8-sig", "backslashreplace")
-        return [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+        """The lines that hold more than blanks, without one that is cut off, unless it is the only one."""
+        lines = self.data.decode("utf-8-sig", "backslashreplace").split("\n")
+        if len(self.data) == PEEK_BYTES and len(lines) > 1:
+            lines.pop()
+        return [line.rstrip("\r") for line in lines if line.strip()]
 
 
 @dataclass(frozen=True)

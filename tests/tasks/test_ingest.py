@@ -141,6 +141,11 @@ def test_integers_that_gaps_made_float_stay_whole(parquet, record, read):
     assert rows["origin_version"].iloc[0] == 2**60
 
 
+def test_sizes_that_no_float_holds_stay_exact(parquet, record, read):
+    record(parquet(timestamp=[1, 2], key=["a", "b"], size_bytes=[2**53 + 1, 2**63 - 1]))
+    assert read()["size_bytes"].tolist() == [2**53 + 1, 2**63 - 1]
+
+
 def test_categorical_columns_are_read(parquet, record, read):
     record(parquet(timestamp=[1, 2], key=pd.Categorical(["b", "a"])))
     assert read()["cache_key"].tolist() == ["b", "a"]

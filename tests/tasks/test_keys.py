@@ -43,6 +43,7 @@ normalisers = st.builds(
         ("/prices?b=2&a=1", "/prices?a=1&b=2"),
         ("GET /a?id=2&x=0&id=1", "GET /a?id=2&id=1&x=0"),
         ("GET /a?&b&&a=", "GET /a?a=&b"),
+        ("GET /a?b=1&a=2&%61=1", "GET /a?a=2&%61=1&b=1"),
         ("GET /a?", "GET /a"),
         ("GET /a#top", "GET /a"),
         ("http://a/b?c#d", "http://a/b?c"),
@@ -98,6 +99,7 @@ def test_segments_that_are_ids_become_one_template_when_asked(key, normalised):
         (("t*",), ("t",), "/x?a=1&t=3&u=5"),
         (("*",), ("u", "a"), "/x?a=1&u=5"),
         (("*",), (), "/x"),
+        (("%61",), (), "/x?a=1&t=3&t[0]=4&u=5"),
         (("A", "."), (), "/x?a=1&t=3&t[0]=4&u=5"),
     ],
 )
