@@ -50,9 +50,8 @@ class SourceConfig(FlowConfig):
     source: str | None = Field(default=None, description="file to read")
     map: dict[str, str] = Field(default={}, description="where names differ, COLUMN=NAME_IN_FILE, e.g. key=url")
     format: Format | None = Field(default=None, description="of the file, see docs/sources.md; unset = by its content")
-    key_rules: tuple[KeyRule | Literal["safe", "none"], ...] = Field(
+    key_rules: tuple[Literal["safe", "none", KeyRule], ...] = Field(
         default=("safe",),
-        min_length=1,
         description="how keys that are requests are normalised: safe = lower-host, sort-query and drop-fragment; "
         "drop-volatile, template-ids; none",
     )

@@ -99,7 +99,7 @@ def test_commas_separate_as_words_do():
         ("train access.log", "unexpected 'access.log'"),
         ("ingest", "source: required"),
         ("ingest --source a --format xml", "format: Input should be 'parquet', 'csv', 'jsonl', 'access_log', 'nginx'"),
-        ("ingest --source a --key-rules sorted", "key_rules.0: Input should be 'lower-host'"),
+        ("ingest --source a --key-rules sorted", "key_rules.0: Input should be 'safe', 'none', 'lower-host'"),
         ("curve --key-rules none safe", "key_rules: none stands alone, got none, safe"),
         ("train --drop-parameters a b --keep-parameters b", "drop_parameters and keep_parameters both name b"),
         ("preview", "source: required"),

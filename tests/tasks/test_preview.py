@@ -55,7 +55,7 @@ def test_only_the_first_rows_are_looked_at(name, tmp_path, text_file):
     assert (seen.rows, seen.distinct_objects, seen.last_moment) == (100, 100, "1970-01-01T00:01:39+00:00")
     assert seen.total_rows == (200_000 if name.endswith("parquet") else None)
     assert "wind" in seen.left_out_columns
-    with pytest.raises(SourceError, match="cache_key is (empty|missing): row 151"):
+    with pytest.raises(SourceError, match=r"cache_key is (empty|missing): row 151"):
         preview(path, rows=151)
 
 
