@@ -16,9 +16,6 @@ Format = Literal["parquet", "csv", "jsonl", "access_log", "nginx", "oracle_gener
 KeyRule = Literal["lower-host", "sort-query", "drop-fragment", "drop-volatile", "template-ids"]
 KEY_RULES: tuple[KeyRule, ...] = get_args(KeyRule)
 SAFE_RULES: tuple[KeyRule, ...] = ("lower-host", "sort-query", "drop-fragment")  # merge no different answers
-SOURCE_HELP = (
-    "file to read: Parquet, CSV, JSON lines, an access log or a libCacheSim trace; all but Parquet also as .gz or .zst"
-)
 AUTO = "auto"  # stands for all columns that can be learned from
 FEATURES_HELP = (
     "columns of the table to learn from as well: numbers, booleans or short texts; auto = all that can be learned from"
@@ -85,7 +82,9 @@ class SourceConfig(FlowConfig):
 class IngestConfig(SourceConfig):
     """Read a file of requests into `cache_metrics`."""
 
-    source: str = Field(description=SOURCE_HELP)
+    source: str = Field(
+        description="file to read: Parquet, CSV, JSON lines, an access log or a libCacheSim trace; .gz and .zst too"
+    )
 
 
 class PreviewConfig(IngestConfig):

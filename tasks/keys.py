@@ -28,7 +28,8 @@ REQUEST = re.compile(
     r"(?P<method>[A-Z]{2,16} )?(?:(?P<scheme>(?i:https?)://)(?P<authority>[^\s/?#]*))?"
     r"(?P<path>[^\s?#]*)(?:\?(?P<query>[^\s#]*))?(?P<fragment>#\S*)?"
 )
-MAY_BE_A_REQUEST = r"^(?:[A-Z]{2,16} )?(?:/|(?i:https?)://)"  # understood by Arrow as by Python
+REQUEST_START = r"^(?:[A-Z]{2,16} )?(?:/|(?i:https?)://)"  # understood by Arrow as by Python
+WITH_MORE_THAN_A_PATH = r"^(?:[A-Z]{2,16} )?(?:/\S*[?#]|(?i:https?)://)"
 VOLATILE = (
     "_", "t", "ts", "timestamp", "nonce", "rand", "random", "rnd", "cb", "cachebust", "cachebuster", "cache_buster",
     "nocache", "no_cache", "sid", "session", "sessionid", "session_id", "phpsessid", "jsessionid", "requestid",
@@ -77,9 +78,12 @@ class KeyNormaliser:
             return keys
         encoded = keys.dictionary_encode()
         distinct = encoded.dictionary
-        if not pc.any(pc.match_substring_regex(distinct, MAY_BE_A_REQUEST)).as_py():
+        pattern = REQUEST_START if "template-ids" in self.rules else WITH_MORE_THAN_A_PATH
+        may_change = pc.match_substring_regex(distinct, pattern)
+        changed = [self.normalise(key) for key in distinct.filter(may_change).to_pylist()]
+        if not changed:
             return keys
-        return pa.array(map(self.normalise, distinct.to_pylist()), pa.string()).take(encoded.indices)
+        return pc.replace_with_mask(distinct, may_change, pa.array(changed, pa.string())).take(encoded.indices)
 
     def _origin(self, match: re.Match[str]) -> str:
         scheme, authority = match["scheme"] or "", match["authority"] or ""
@@ -91,18 +95,21 @@ class KeyNormaliser:
     def _query(self, query: str | None) -> str:
         if query is None:
             return ""
-        parameters = [parameter for parameter in query.split("&") if not self._drops(*_name_and_value(parameter))]
+        parameters = query.split("&")
+        if self.drop or "drop-volatile" in self.rules:
+            parameters = [parameter for parameter in parameters if not self._drops(parameter)]
         if "sort-query" in self.rules:
-            parameters = sorted(filter(None, parameters), key=lambda parameter: _name_and_value(parameter)[0])
+            parameters = sorted(filter(None, parameters), key=_name)
         return f"?{'&'.join(parameters)}" if parameters else ""
 
-    def _drops(self, name: str, value: str) -> bool:
+    def _drops(self, parameter: str) -> bool:
+        name = _name(parameter)
         if self._kept.fullmatch(name):
             return False
         if self._dropped.fullmatch(name):
             return True
         volatile = "drop-volatile" in self.rules
-        return volatile and bool(_VOLATILE.fullmatch(name.lower()) or MOMENT.fullmatch(value))
+        return volatile and bool(_VOLATILE.fullmatch(name.lower()) or MOMENT.fullmatch(parameter.partition("=")[2]))
 
     @cached_property
     def _kept(self) -> re.Pattern[str]:
@@ -117,9 +124,9 @@ def _any_of(names: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(re.escape(name).replace(r"\*", ".*") for name in names) or r"(?!)")
 
 
-def _name_and_value(parameter: str) -> tuple[str, str]:
-    name, _, value = parameter.partition("=")
-    return unquote_plus(name), value
+def _name(parameter: str) -> str:
+    name = parameter.partition("=")[0]
+    return unquote_plus(name) if "%" in name or "+" in name else name
 
 
 _VOLATILE = _any_of(VOLATILE)

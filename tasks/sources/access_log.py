@@ -13,10 +13,11 @@ from tasks.sources.columns import refuse_mapping
 from tasks.sources.lines import line_chunks
 from tasks.sources.model import Head, Reading, Wanted
 
-QUOTED = r'"(?:[^"\\]|\\.)*"'
+INSIDE_QUOTES = r'[^"\\]*(?:\\.[^"\\]*)*'
+QUOTED = f'"{INSIDE_QUOTES}"'
 COMMON = (
     r"\S+ \S+ .*?\[(?P<time>[^\[\]]{1,40})\] "  # bounded, or a line of brackets takes quadratic time
-    r'"(?P<request>(?:[^"\\]|\\.)*)" (?P<status>\d{3}) (?P<bytes>\d+|-)'
+    rf'"(?P<request>{INSIDE_QUOTES})" (?P<status>\d{{3}}) (?P<bytes>\d+|-)'
 )
 LINE = re.compile(rf"{COMMON}(?: {QUOTED} {QUOTED})?\s*")
 

@@ -6,9 +6,9 @@ files that lie at the root, such as /robots.txt), so that the requests of one en
 """
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -35,8 +35,7 @@ SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedRequest:
+class LoggedRequest(NamedTuple):
     """A cacheable request of a log. `timestamp` in microseconds since 1970 UTC; None where a value is unknown."""
 
     timestamp: int
@@ -73,13 +72,13 @@ def cacheable(
     if len(key) > MAX_CACHE_KEY_CHARS:
         raise ValueError(f"a key of {len(key)} characters, at most {MAX_CACHE_KEY_CHARS} are kept")
     load_time_ms = None if load_time_s is None else round(load_time_s * 1e3, 3)
-    return LoggedRequest(timestamp, endpoint(target), key, sent_bytes or None, load_time_ms)
+    path = target.partition("?")[0].partition("#")[0]
+    return LoggedRequest(timestamp, _endpoint(path), key, sent_bytes or None, load_time_ms)
 
 
 @lru_cache(maxsize=65536)
-def endpoint(target: str) -> str:
-    """Return the cache name of a target: the first segment of its path, or "/"."""
-    segments = [segment for segment in urlsplit(target).path.split("/") if segment]
+def _endpoint(path: str) -> str:
+    segments = [segment for segment in urlsplit(path).path.split("/") if segment]
     if not segments or (len(segments) == 1 and "." in segments[0]):
         return "/"
     return f"/{segments[0]}"[:MAX_CACHE_NAME_CHARS]
@@ -99,5 +98,5 @@ def log_time_us(text: str) -> int:
 
 def to_table(requests: list[LoggedRequest]) -> pa.Table:
     """Return `requests` as columns."""
-    columns = [[getattr(request, name) for request in requests] for name in SCHEMA.names]
+    columns = zip(*requests, strict=True) if requests else ((),) * len(SCHEMA)
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
