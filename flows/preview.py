@@ -33,16 +33,14 @@ def summary(result: dict[str, Any]) -> str:
         lines.append(f"no place   {', '.join(result['left_out_columns'])}: the table has no such columns")
     missing = ", ".join(f"{name} {share:.1%}" for name, share in result["missing_shares"].items())
     rules = ", ".join(result["rules"]) or "no rules"
-    return "\n".join(
-        [
-            *lines,
-            f"unknown    {missing}",
-            f"objects    {result['distinct_objects_before']:,} different, {result['distinct_objects']:,} by {rules}",
-            *(f"  {_cut(before)}\n    becomes {_cut(after)}" for before, after in result["first_changes"].items()),
-            "first rows",
-            *(f"  {_row(row)}" for row in result["first_rows"]),
-        ]
+    lines.append(f"unknown    {missing}")
+    lines.append(
+        f"objects    {result['distinct_objects_before']:,} different, {result['distinct_objects']:,} by {rules}"
     )
+    for before, after in result["first_changes"].items():
+        lines += [f"  {_cut(before)}", f"    becomes {_cut(after)}"]
+    lines += ["first rows", *(f"  {_row(row)}" for row in result["first_rows"])]
+    return "\n".join(line if line.isprintable() else repr(line) for line in lines)  # a file may hold anything
 
 
 def _row(row: dict[str, Any]) -> str:
@@ -54,5 +52,4 @@ def _row(row: dict[str, Any]) -> str:
 
 def _cut(value: object) -> str:
     text = str(value)
-    text = text if text.isprintable() else repr(text)
     return text if len(text) <= MOST_SHOWN_CHARS else f"{text[:MOST_SHOWN_CHARS]}..."

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
-from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.config import KEY_RULES, PreviewConfig
 from schemas.tables import cache_metrics
@@ -70,16 +70,15 @@ class Preview:
 
 def present_table(url: sa.URL) -> sa.Table:
     """Return `cache_metrics` as the database has it, with columns of users; as it would be made where there is none."""
-    missing_file = url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file()
-    if missing_file:
-        return cache_metrics
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return cache_metrics  # connecting would make the file
     try:
         engine = sa.create_engine(url)
         try:
             return sa.Table(cache_metrics.name, sa.MetaData(), autoload_with=engine)
         finally:
             engine.dispose()
-    except (NoSuchTableError, SQLAlchemyError, ModuleNotFoundError):
+    except (SQLAlchemyError, ModuleNotFoundError):  # no such table, or no such database
         return cache_metrics
 
 

@@ -63,6 +63,14 @@ def test_preview_says_when_ingest_would_refuse_the_file(tmp_path, monkeypatch, c
     assert capsys.readouterr().err.startswith(f"error: {path}: none of the first 10,000 lines is a JSON object")
 
 
+def test_what_a_file_holds_cannot_steer_the_terminal(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ERS_HOME", str(tmp_path / "home"))
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"timestamp": 1, "key": "/a\x1b[2J", "\x1b[2J": 1}))
+    assert main(["preview", "--source", str(path)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
 def test_reading_flows_record_a_source_with_all_of_its_options():
     options = {
         "source": "a.csv",
