@@ -1,4 +1,4 @@
-"""The command line: lists the flows, reads the options of one, runs it and reports its result.
+"""The command line: lists the flows and the plain commands, reads the options of one, runs it and reports its result.
 
 Options are checked before anything heavy is imported, so that a mistake is answered at once.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from flows.options import read_options, summary_line
-from schemas.config import CurveConfig, FlowConfig, IngestConfig, SimulateConfig, TrainConfig, nearest
+from schemas.config import CurveConfig, FlowConfig, IngestConfig, PreviewConfig, SimulateConfig, TrainConfig, nearest
 from schemas.errors import ConfigError, ErsError
 
 FLOWS: dict[str, type[FlowConfig]] = {
@@ -24,6 +24,10 @@ FLOWS: dict[str, type[FlowConfig]] = {
 }
 """Each flow by name: module `flows.<name>` holds the flow `<name>` and `summary(result)`, its result as text."""
 
+PLAIN: dict[str, type[FlowConfig]] = {"preview": PreviewConfig}
+"""Each plain command by name, likewise; its function takes the config and is no flow, for it orchestrates nothing."""
+
+COMMANDS = {**FLOWS, **PLAIN}
 INTERRUPTED_STATUS = 130
 RETRY_INTERRUPT_S = 0.1
 
@@ -47,14 +51,14 @@ def main(words: list[str]) -> int:
 
 
 def _run(name: str, words: list[str]) -> int:
-    if name not in FLOWS:
-        raise ConfigError(f"unknown flow {name!r}{nearest(name, list(FLOWS))}")
-    config, as_json = read_options(name, FLOWS[name], words)
-    from flows.runtime import run_flow
+    if name not in COMMANDS:
+        raise ConfigError(f"unknown flow {name!r}{nearest(name, list(COMMANDS))}")
+    config, as_json = read_options(name, COMMANDS[name], words)
+    from flows.runtime import run_flow, run_plain
 
     # Standard output is for the result, whatever libraries print.
     with _lasting_interrupts(), contextlib.redirect_stdout(sys.stderr):
-        result, text = run_flow(name, config)
+        result, text = (run_plain if name in PLAIN else run_flow)(name, config)
     _write(text, sys.stderr if as_json else sys.stdout)
     if as_json:
         _write(json.dumps(result, allow_nan=False), sys.stdout)
@@ -80,8 +84,8 @@ def _lasting_interrupts() -> Iterator[None]:
 
 
 def _listing() -> str:
-    width = max(map(len, FLOWS))
-    lines = [f"  {name:<{width}}  {summary_line(config)}" for name, config in FLOWS.items()]
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary_line(config)}" for name, config in COMMANDS.items()]
     return "\n".join(
         ["usage: python -m flows FLOW [options]", "", *lines, "", "python -m flows FLOW --help lists its options."]
     )

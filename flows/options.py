@@ -1,6 +1,7 @@
 """Command-line options of a flow, made from the fields of its configuration."""
 
 import argparse
+import textwrap
 import types
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
@@ -18,6 +19,16 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(message)
+
+
+class _Help(argparse.HelpFormatter):
+    """Lines of 100 characters that cut no name at its dashes."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=100)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def read_options(flow: str, config: type[Config], words: list[str]) -> tuple[Config, bool]:
@@ -46,7 +57,7 @@ def _flow_parser(flow: str, config: type[FlowConfig]) -> argparse.ArgumentParser
         description=summary_line(config),
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+        formatter_class=_Help,
     )
     for name, field in config.model_fields.items():
         text = f"{field.description} {_note(field)}".replace("%", "%%")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from flows.runtime import io_task, progress, say
-from schemas.config import IngestConfig, ReadConfig, SimulateConfig
+from schemas.config import ReadConfig, SimulateConfig
 from schemas.errors import ConfigError, TraceError
 from schemas.expectations import MIN_REQUESTS
 from schemas.tables import cache_metrics
@@ -92,7 +92,7 @@ def _record(engine: sa.Engine, config: ReadConfig) -> int | None:
     if config.source not in (None, NO_SOURCE):
         with progress("ingest", "rows") as on_progress:
             recorded = io_task(ingest_file, retries=STORAGE_RETRIES)(
-                engine, IngestConfig(source=str(config.source), map=config.map), on_progress, MIN_REQUESTS
+                engine, config.to_ingest(), on_progress, MIN_REQUESTS
             )
         say(_recorded(recorded))
         return recorded.source_id

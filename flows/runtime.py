@@ -76,6 +76,13 @@ def run_flow(name: str, config: FlowConfig) -> tuple[dict[str, Any], str]:
     return result, module.summary(result)
 
 
+def run_plain(name: str, config: FlowConfig) -> tuple[dict[str, Any], str]:
+    """Run the plain command `name`: as `run_flow`, but with neither Prefect nor a server."""
+    module = importlib.import_module(f"flows.{name}")
+    result: dict[str, Any] = getattr(module, name)(config)
+    return result, module.summary(result)
+
+
 def _call(flow: Callable[..., dict[str, Any]], config: FlowConfig) -> dict[str, Any]:
     import httpx
     from prefect.events.worker import EventsWorker

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import pairwise
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -12,8 +12,11 @@ from schemas.names import nearest as nearest  # also offered from here
 
 Decision = Literal["eviction", "admission", "ttl"]
 Algorithm = Literal["dqn", "ppo", "a2c"]
-MAP_HELP = "where names differ, COLUMN=NAME_IN_FILE, e.g. key=url"
 REQUESTS_TABLE = "cache_metrics"
+Format = Literal["parquet", "csv", "jsonl", "access_log", "nginx", "oracle_general", "libcachesim_csv"]
+KeyRule = Literal["lower-host", "sort-query", "drop-fragment", "drop-volatile", "template-ids"]
+KEY_RULES: tuple[KeyRule, ...] = get_args(KeyRule)
+SAFE_RULES: tuple[KeyRule, ...] = ("lower-host", "sort-query", "drop-fragment")  # merge no different answers
 AUTO = "auto"  # stands for all columns that can be learned from
 FEATURES_HELP = (
     "columns of the table to learn from as well: numbers, booleans or short texts; auto = all that can be learned from"
@@ -39,11 +42,56 @@ class FlowConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class IngestConfig(FlowConfig):
-    """Read a Parquet or CSV file or an access log into `cache_metrics`."""
+class SourceConfig(FlowConfig):
+    """Which file is read, and how its rows become requests."""
 
-    source: str = Field(description="file to read: .parquet, .csv, or an access log (Common or Combined, plain or .gz)")
-    map: dict[str, str] = Field(default={}, description=MAP_HELP)
+    source: str | None = Field(default=None, description="file to read")
+    map: dict[str, str] = Field(default={}, description="where names differ, COLUMN=NAME_IN_FILE, e.g. key=url")
+    format: Format | None = Field(default=None, description="of the file, see docs/sources.md; unset = by its content")
+    key_rules: tuple[Literal["safe", "none", KeyRule], ...] = Field(
+        default=("safe",),
+        description="how keys that are requests are normalised: safe = lower-host, sort-query and drop-fragment; "
+        "drop-volatile, template-ids; none",
+    )
+    drop_parameters: tuple[str, ...] = Field(
+        default=(), description="parameters of the query to drop from keys; * stands for any characters"
+    )
+    keep_parameters: tuple[str, ...] = Field(
+        default=(), description="parameters of the query that nothing drops; * stands for any characters"
+    )
+
+    @model_validator(mode="after")
+    def _consistent_rules(self) -> "SourceConfig":
+        if "none" in self.key_rules and set(self.key_rules) != {"none"}:
+            raise ValueError(f"key_rules: none stands alone, got {', '.join(self.key_rules)}")
+        both = sorted(set(self.drop_parameters) & set(self.keep_parameters))
+        if both:
+            raise ValueError(f"drop_parameters and keep_parameters both name {', '.join(both)}")
+        return self
+
+    @property
+    def rules(self) -> frozenset[KeyRule]:
+        """The rules that `key_rules` stands for."""
+        named = (*self.key_rules, *SAFE_RULES) if "safe" in self.key_rules else self.key_rules
+        return frozenset(rule for rule in KEY_RULES if rule in named)
+
+    def to_ingest(self) -> "IngestConfig":
+        """Return the options of recording this source."""
+        return IngestConfig(**{name: getattr(self, name) for name in SourceConfig.model_fields})
+
+
+class IngestConfig(SourceConfig):
+    """Read a file of requests into `cache_metrics`."""
+
+    source: str = Field(
+        description="file to read: Parquet, CSV, JSON lines, an access log or a libCacheSim trace; .gz and .zst too"
+    )
+
+
+class PreviewConfig(IngestConfig):
+    """Show what a file of requests would become, and write nothing."""
+
+    rows: int = Field(default=10_000, ge=1, le=1_000_000, description="first rows of the file to look at")
 
 
 class SimulateConfig(FlowConfig):
@@ -53,7 +101,7 @@ class SimulateConfig(FlowConfig):
     seed: int = Field(default=0, ge=0, description="the same seed gives the same traffic")
 
 
-class ReadConfig(FlowConfig):
+class ReadConfig(SourceConfig):
     """Which requests a flow reads."""
 
     source: str | None = Field(
@@ -61,7 +109,6 @@ class ReadConfig(FlowConfig):
         description="file to ingest and to read; 'none' = only what the table holds; "
         "unset = the table, or simulated traffic when it is empty",
     )
-    map: dict[str, str] = Field(default={}, description=MAP_HELP)
     table: str = Field(
         default=REQUESTS_TABLE,
         description="table or view to read, with the columns id, timestamp, cache_name, cache_key",

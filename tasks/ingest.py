@@ -1,5 +1,6 @@
 """Recording a file of requests into `cache_metrics`: in bulk, all or nothing, and once however often it is asked."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +13,15 @@ import sqlalchemy as sa
 from infra.database import reflected_table, writing
 from schemas.config import IngestConfig
 from schemas.errors import SourceError
-from schemas.tables import cache_metrics, ingested_sources, key_hash
+from schemas.tables import MAX_MAPPING_CHARS, cache_metrics, ingested_sources, key_hash
 from schemas.trace import IntArray
 from tasks.bulk import bulk_insert
-from tasks.readers import open_reading
+from tasks.keys import KeyNormaliser
 from tasks.rows import RowNormaliser
-from tasks.sources import SHOWN_REJECTIONS, Chunk, SourceFile, identify
+from tasks.sources import SHOWN_REJECTIONS, Chunk, SourceFile, identify, open_reading
 
 MAX_REJECTED_SHARE = 0.05
+
 Progress = Callable[[int, int | None], None]
 
 
@@ -69,7 +71,7 @@ def ingest_file(
 
     Args:
         engine: of `open_database`.
-        config: file and column mapping. Two calls are the same when file content and mapping are.
+        config: file, column mapping and rules for keys. Two calls are the same when these and the file's content are.
         on_progress: called after each chunk with rows done and rows in all (None where unknown).
         fewest_rows: requests that a new file must have.
 
@@ -79,13 +81,24 @@ def ingest_file(
         ConfigError: the mapping names columns that do not exist. Nothing was written.
         StorageError: the database failed. Nothing was written.
     """
-    source = identify(Path(config.source))
-    identity = SourceIdentity(
-        source.sha256, json.dumps(config.map, sort_keys=True), source.path.name[-255:], source.kind
-    )
+    source = identify(Path(config.source), config.format)
+    identity = SourceIdentity(source.sha256, canonical_mapping(source, config), source.path.name[-255:], source.kind)
     with writing(engine) as connection:
         known = find_source(connection, identity)
-        return known or _ingest(connection, source, identity, config.map, on_progress, fewest_rows)
+        return known or _ingest(connection, source, identity, config, on_progress, fewest_rows)
+
+
+def canonical_mapping(source: SourceFile, config: IngestConfig) -> str:
+    """Return what makes rows of a file's bytes: mapping, format and rules for keys, where they differ from the default.
+
+    It is JSON, or its digest when that is longer than `MAX_MAPPING_CHARS`.
+    """
+    keys = KeyNormaliser.of(config)
+    settings: dict[str, Any] = {"format": source.kind} if source.overruled else {}
+    if keys != KeyNormaliser():
+        settings["keys"] = {"rules": sorted(keys.rules), "drop": sorted(keys.drop), "keep": sorted(keys.keep)}
+    text = json.dumps({"map": config.map, **settings} if settings else config.map, sort_keys=True)
+    return text if len(text) <= MAX_MAPPING_CHARS else f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def find_source(connection: sa.Connection, identity: SourceIdentity) -> IngestedSource | None:
@@ -131,13 +144,13 @@ def _ingest(
     connection: sa.Connection,
     source: SourceFile,
     identity: SourceIdentity,
-    mapping: dict[str, str],
+    config: IngestConfig,
     on_progress: Progress,
     fewest_rows: int,
 ) -> IngestedSource:
     table = reflected_table(connection, cache_metrics.name)
-    reading = open_reading(source, mapping, [column.name for column in table.columns])
-    normaliser = RowNormaliser(str(source.path), source.stem[-255:], table)
+    reading = open_reading(source, config.map, [column.name for column in table.columns])
+    normaliser = RowNormaliser(str(source.path), source.stem[-255:], table, KeyNormaliser.of(config))
     source_id = add_source(connection, identity)
     tally = _Tally()
     for chunk in reading.chunks:

@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from schemas.errors import SourceError
+from tasks.keys import KeyNormaliser
+from tasks.moments import END_OF_TIME_S, unit_us
 from tasks.sources import Chunk
 
 SHOWN_ROWS = 5
 SHOWN_VALUE_CHARS = 60
-SECONDS_BELOW = 1e11
-MILLISECONDS_BELOW = 1e14
-END_OF_TIME_S = 253_402_300_800  # year 10000, which no datetime reaches
 REQUIRED = frozenset({"timestamp", "cache_name", "cache_key"})
+NORMALISED = frozenset({"cache_name", "cache_key"})  # together they are the object
 RANGES = {
     "size_bytes": (1.0, np.inf),
     "load_time_ms": (0.0, np.inf),
@@ -41,11 +41,13 @@ class RowNormaliser:
         source_name: named in errors.
         cache_name: of rows whose file has no such column.
         table: `cache_metrics` as reflected; it says the type and length of each column.
+        keys: normalises keys, and the names of caches where these are paths.
     """
 
     source_name: str
     cache_name: str
     table: sa.Table
+    keys: KeyNormaliser = field(default_factory=KeyNormaliser)
     _unit_us: int | None = field(default=None, init=False)
 
     def rows(self, chunk: Chunk) -> pa.Table:
@@ -68,6 +70,8 @@ class RowNormaliser:
             values = _CONVERT[_kind(self.table.columns[name])](raw, refuse)
         if name in REQUIRED:
             refuse(pc.is_null(values), "is missing")
+        if name in NORMALISED:
+            values = self.keys.normalise_all(values)
         self._check_range(name, values, refuse)
         return values
 
@@ -75,11 +79,12 @@ class RowNormaliser:
         if name in RANGES:
             low, high = RANGES[name]
             told = f"must be >= {low:g}" if np.isinf(high) else f"must lie in [{low:g}, {high:g}]"
-            refuse(pc.or_(pc.less(values, low), pc.greater(values, high)), told)
+            refuse(_outside(values, low, high), told)
         if pa.types.is_string(values.type):
             refuse(pc.match_substring(values, "\0"), "holds a NUL character, which no database keeps")
             if name in REQUIRED:
                 refuse(pc.equal(values, ""), "is empty")
+            refuse(pc.match_substring(values, "\0"), "holds a NUL character, which not every database can store")
             limit = getattr(self.table.columns[name].type, "length", None)
             if limit:
                 refuse(pc.greater(pc.utf8_length(values), limit), f"may have {limit} characters at most")
@@ -99,8 +104,7 @@ class RowNormaliser:
 
     def _scaled(self, numbers: np.ndarray, refuse: "Refusal") -> pa.Array:
         if self._unit_us is None:
-            largest = float(np.abs(numbers).max(initial=0))
-            self._unit_us = 1_000_000 if largest < SECONDS_BELOW else 1_000 if largest < MILLISECONDS_BELOW else 1
+            self._unit_us = unit_us(float(np.abs(numbers).max(initial=0)))
         limit = END_OF_TIME_S * (1_000_000 // self._unit_us)
         told = "is no moment before the year 10000 in the unit of the first rows (s below 1e11, ms below 1e14, else us)"
         refuse(pa.array(np.abs(numbers) >= limit), told)
@@ -124,6 +128,12 @@ class RowNormaliser:
 
 
 Refusal = Callable[[pa.Array, str], None]
+
+
+def _outside(values: pa.Array, low: float, high: float) -> pa.Array:
+    """Tell which values are; the bounds take their type, for integers beyond 2^53 are no floats."""
+    below = pc.less(values, pa.scalar(low).cast(values.type))
+    return below if np.isinf(high) else pc.or_(below, pc.greater(values, pa.scalar(high).cast(values.type)))
 
 
 def _shown(value: pa.Scalar) -> str:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.cli import FLOWS, main
+from flows.cli import COMMANDS, main
 from flows.options import read_options
 from schemas.config import SimulateConfig, TrainConfig
 from schemas.errors import BundleError, GateError, TraceError
@@ -24,20 +24,20 @@ names = st.from_regex(r"[a-z][a-z_]{0,12}", fullmatch=True)
 weights = st.floats(0, 1e6, allow_nan=False)
 
 
-def test_the_list_names_each_flow_in_one_line(capsys):
+def test_the_list_names_each_command_in_one_line(capsys):
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
-    for name in FLOWS:
+    for name in COMMANDS:
         assert sum(line.split()[:1] == [name] for line in lines) == 1
 
 
-@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("flow", COMMANDS)
 def test_help_explains_each_option_with_its_default(flow, capsys):
     with pytest.raises(SystemExit) as left:
         main([flow, "--help"])
     assert left.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for name, field in FLOWS[flow].model_fields.items():
+    for name, field in COMMANDS[flow].model_fields.items():
         assert f"--{name.replace('_', '-')} " in text
         assert " ".join(field.description.split()) in text
         if field.default and not field.is_required():
@@ -98,6 +98,12 @@ def test_commas_separate_as_words_do():
         ("train --seed", "argument --seed: expected one argument"),
         ("train access.log", "unexpected 'access.log'"),
         ("ingest", "source: required"),
+        ("ingest --source a --format xml", "format: Input should be 'parquet', 'csv', 'jsonl', 'access_log', 'nginx'"),
+        ("ingest --source a --key-rules sorted", "key_rules.0: Input should be 'safe', 'none', 'lower-host'"),
+        ("curve --key-rules none safe", "key_rules: none stands alone, got none, safe"),
+        ("train --drop-parameters a b --keep-parameters b", "drop_parameters and keep_parameters both name b"),
+        ("preview", "source: required"),
+        ("preview --source a --rows 0", "rows: Input should be greater than or equal to 1, got '0'"),
         ("simulate --requests 0", "requests: Input should be greater than or equal to 1, got '0'"),
     ],
 )
@@ -211,8 +217,19 @@ def test_make_train_passes_a_path_on_as_it_is(source):
 
 def test_make_train_passes_on_what_is_given_and_nothing_else():
     assert _words_of_train() == []
-    words = _words_of_train("CACHE_WEIGHTS=load_time_ms=1 size_bytes=2", "CACHE_FRACTION=0.01", "SEED=", "JSON=1")
-    assert words == ["--cache-fraction=0.01", "--cache-weights=load_time_ms=1,size_bytes=2", "--json"]
+    words = _words_of_train(
+        "CACHE_WEIGHTS=load_time_ms=1 size_bytes=2",
+        "CACHE_FRACTION=0.01",
+        "SEED=",
+        "JSON=1",
+        "KEY_RULES=safe template-ids",
+    )
+    assert words == [
+        "--key-rules=safe,template-ids",
+        "--cache-fraction=0.01",
+        "--cache-weights=load_time_ms=1,size_bytes=2",
+        "--json",
+    ]
 
 
 def test_make_train_refuses_an_unknown_option():

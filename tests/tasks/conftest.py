@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
@@ -38,11 +39,21 @@ def engine(settings: Settings) -> Iterator[sa.Engine]:
 
 
 @pytest.fixture
-def record(engine: sa.Engine) -> Record:
+def ingest(engine: sa.Engine) -> Record:
+    """Ingest a file; keywords are options."""
+
+    def call(path: Path, **options: Any) -> IngestedSource:
+        return ingest_file(engine, IngestConfig(source=str(path), **options))
+
+    return call
+
+
+@pytest.fixture
+def record(ingest: Record) -> Record:
     """Ingest a file; keywords are the mapping."""
 
     def call(path: Path, **mapping: str) -> IngestedSource:
-        return ingest_file(engine, IngestConfig(source=str(path), map=mapping))
+        return ingest(path, map=mapping)
 
     return call
 
@@ -85,14 +96,26 @@ def parquet(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
-def text_file(tmp_path: Path) -> Callable[[str, str], Path]:
-    """A text file, compressed when its name ends in .gz."""
+def pack(name: str, data: bytes) -> bytes:
+    """Return the bytes of a file of that name: packed when it ends in .gz or .zst."""
+    if name.endswith(".zst"):
+        return bytes(pa.compress(data, "zstd", asbytes=True))
+    return gzip.compress(data) if name.endswith(".gz") else data
 
-    def write(name: str, text: str) -> Path:
+
+@pytest.fixture
+def binary_file(tmp_path: Path) -> Callable[[str, bytes], Path]:
+    """A file of bytes, packed when its name says so."""
+
+    def write(name: str, data: bytes) -> Path:
         path = tmp_path / name
-        data = text.encode()
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        path.write_bytes(pack(name, data))
         return path
 
     return write
+
+
+@pytest.fixture
+def text_file(binary_file: Callable[[str, bytes], Path]) -> Callable[[str, str], Path]:
+    """A text file, packed when its name says so."""
+    return lambda name, text: binary_file(name, text.encode())

@@ -9,10 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import ConfigError, SourceError
-from tasks.access_log import LoggedRequest, is_log_line, parse_line
+from tasks.sources.access_log import LINE, parse_line
+from tasks.sources.logged import LoggedRequest
 
 COMMON = '10.0.0.1 - frank [17/May/2015:10:05:03 +0000] "{request}" {status} {size}'
 MOMENT_US = 1_431_857_103_000_000
+
+
+def is_log_line(data: bytes) -> bool:
+    return LINE.fullmatch(data.decode(errors="backslashreplace")) is not None
 
 
 def line(request: str = "GET /prices/today?area=DK1 HTTP/1.1", status: int = 200, size: str = "512") -> str:

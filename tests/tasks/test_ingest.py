@@ -144,6 +144,11 @@ def test_integers_that_gaps_made_float_stay_whole(parquet, record, read):
     assert rows["origin_version"].iloc[0] == 2**60
 
 
+def test_sizes_that_no_float_holds_stay_exact(parquet, record, read):
+    record(parquet(timestamp=[1, 2], key=["a", "b"], size_bytes=[2**53 + 1, 2**63 - 1]))
+    assert read()["size_bytes"].tolist() == [2**53 + 1, 2**63 - 1]
+
+
 def test_categorical_columns_are_read(parquet, record, read):
     record(parquet(timestamp=[1, 2], key=pd.Categorical(["b", "a"])))
     assert read()["cache_key"].tolist() == ["b", "a"]
@@ -208,14 +213,17 @@ def bad_files(folder: Path) -> list[tuple[Path, str]]:
         (folder / "missing.parquet", "no such file"),
         (folder, "not a file"),
         (made("empty.csv", b""), "the file is empty"),
-        (made("lfs.parquet", b"version https://git-lfs"), "not a Parquet file, in spite of its name"),
+        (made("lfs.parquet", b"version https://git-lfs"), "not a Parquet file"),
         (made("cut.parquet", b"PAR1" + b"x" * 100), "cannot be read"),
         (made("header.csv", b"timestamp,key\n"), "no rows"),
         (made("twice.csv", b"timestamp,key,key\n1,a,b\n"), "it repeats 'key'"),
         (made("ragged.csv", b"timestamp,key\n1,a\n2,b,c\n"), "Expected 2 columns, got 3"),
         (made("latin.csv", b"timestamp,key\n1,\xe6\n"), "not UTF-8 text"),
         (made("later.csv", b"timestamp,key\n" + b"1,a\n" * 50_000 + b"1,\xe6\n"), "invalid UTF8"),
-        (made("photo.jpg", b"\xff\xd8\xff\xe0" * 100), "neither Parquet nor an access log"),
+        (
+            made("photo.jpg", b"\xff\xd8\xff\xe0" * 100),
+            "not recognised by its content nor its name; say",
+        ),
         (made("cut.log.gz", packed[:-20]), "the gzip file ends too early; copy it again"),
         (made("cut.csv.gz", gzip.compress(b"timestamp,key\n1,a\n" * 99)[:-10]), "the gzip file ends too early"),
         (made("damaged.log.gz", bytes(damaged)), "gzip"),
