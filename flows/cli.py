@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from flows.options import read_options, summary_line
-from schemas.config import CurveConfig, FlowConfig, IngestConfig, SimulateConfig, TrainConfig, nearest
+from schemas.config import CurveConfig, FlowConfig, IngestConfig, TrainConfig, nearest
 from schemas.errors import ConfigError, ErsError
+from schemas.simulation import SimulateConfig
 
 FLOWS: dict[str, type[FlowConfig]] = {
     "ingest": IngestConfig,

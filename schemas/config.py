@@ -45,13 +45,6 @@ class IngestConfig(FlowConfig):
     map: dict[str, str] = Field(default={}, description=MAP_HELP)
 
 
-class SimulateConfig(FlowConfig):
-    """Record simulated traffic of an energy data API into `cache_metrics`."""
-
-    requests: int = Field(default=100_000, ge=1, le=100_000_000, description="how many requests")
-    seed: int = Field(default=0, ge=0, description="the same seed gives the same traffic")
-
-
 class ReadConfig(FlowConfig):
     """Which requests a flow reads."""
 

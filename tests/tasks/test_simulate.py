@@ -2,9 +2,10 @@
 
 import pytest
 
-from schemas.config import SimulateConfig
+from schemas.simulation import SimulateConfig
+from tasks.energy_keys import KEY_COLUMNS, PRICE_AREAS, readable_key
 from tasks.extract import RowQuery, read_rows, to_trace
-from tasks.simulate import KEY_COLUMNS, PRICE_AREAS, readable_key, record_simulated
+from tasks.simulate import record_simulated
 from tasks.validate import validate_rows
 
 READABLE = r"GET /[a-z_]+\?(price_area=[A-Z]{2}\d?&|municipality=\d{3}&(branche=\d+&)?)date=\d{4}-\d\d-\d\d(&hour=\d+)?"
