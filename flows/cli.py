@@ -15,11 +15,12 @@ from typing import TextIO
 from flows.options import read_options, summary_line
 from schemas.config import CurveConfig, FlowConfig, IngestConfig, TrainConfig, nearest
 from schemas.errors import ConfigError, ErsError
-from schemas.simulation import SimulateConfig
+from schemas.simulation import SeedConfig, SimulateConfig
 
 FLOWS: dict[str, type[FlowConfig]] = {
     "ingest": IngestConfig,
     "simulate": SimulateConfig,
+    "seed": SeedConfig,
     "curve": CurveConfig,
     "train": TrainConfig,
 }

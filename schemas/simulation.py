@@ -138,4 +138,4 @@ class SeedConfig(FlowConfig):
     days: int = Field(
         default=30, ge=1, le=400, description="days of hours; the last one is the last day of the simulated traffic"
     )
-    seed: int = Field(default=0, ge=0, description="the same seed gives the same hours")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed gives the same hours")

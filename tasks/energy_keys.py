@@ -4,9 +4,10 @@ import numpy as np
 import pyarrow as pa
 
 from cachesim.synthetic import ENDPOINTS, NONE, EnergyTraffic
+from tasks.energy import AREAS
 
 KEY_COLUMNS = ("endpoint", "price_area", "municipality", "branch", "day", "hour")
-PRICE_AREAS = ("DK1", "DK2", "NO2", "SE3", "SE4", "DE")
+PRICE_AREAS = tuple(code for code, _, _ in AREAS)
 FIRST_MUNICIPALITY = 101  # a plausible number in place of a code: 101, 102, ...
 FIRST_BRANCH = 1
 
