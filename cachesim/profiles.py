@@ -48,7 +48,7 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.requests, self.objects, self.clients or 1) < 1 or self.duration_s <= 0:
+        if min(self.requests, self.objects, 1 if self.clients is None else self.clients) < 1 or self.duration_s <= 0:
             raise ConfigError(f"requests, objects and clients must be >= 1 and the duration > 0 s, got {self}")
         if self.exponent < 0 or self.seed < 0:
             raise ConfigError(f"exponent and seed must be >= 0, got {self.exponent:g} and {self.seed}")

@@ -28,4 +28,5 @@ def summary(result: dict[str, Any]) -> str:
     """Return the result of the flow as text."""
     state = f"{result['added_rows']:,} rows added" if result["added_rows"] else "nothing added: they were there"
     replaced = f" in place of {result['replaced_rows']:,}" if result["replaced_rows"] else ""
-    return f"energy tables, {result['days']} days, seed {result['seed']}: {state}{replaced}, in {result['database']}"
+    days = "1 day" if result["days"] == 1 else f"{result['days']} days"
+    return f"energy tables, {days}, seed {result['seed']}: {state}{replaced}, in {result['database']}"

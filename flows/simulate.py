@@ -13,7 +13,7 @@ from tasks.simulate import record_simulated, write_simulated
 @config_flow(SimulateConfig)
 def simulate(config: SimulateConfig) -> dict[str, Any]:
     """Make up requests; recorded in the table, the same ones again add nothing."""
-    if config.base_url:
+    if config.base_url is not None:
         with progress("send", "requests") as on_progress:
             return asdict(io_task(send_simulated)(config, on_progress))
     if config.to != TABLE:

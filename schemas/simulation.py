@@ -74,11 +74,11 @@ class SimulateConfig(FlowConfig):
 
     @model_validator(mode="after")
     def _one_destination(self) -> "SimulateConfig":
-        if self.to != TABLE and self.base_url:
+        if self.to != TABLE and self.base_url is not None:
             raise ValueError("give one destination, not to and base_url")
         if self.to != TABLE and not self.to.lower().endswith(CSV_ENDINGS):
             raise ValueError(f"to: takes table, or a file named .csv or .csv.gz, got {self.to!r}")
-        if self.base_url and not _is_address(self.base_url):
+        if self.base_url is not None and not _is_address(self.base_url):
             raise ValueError("base_url: takes an address such as http://127.0.0.1:8000, with a path or without")
         if self.base_url and (self.clients or 1) > MOST_CONNECTIONS:
             raise ValueError(f"clients: at most {MOST_CONNECTIONS:,} ask a server at once, got {self.clients:,}")
@@ -86,7 +86,7 @@ class SimulateConfig(FlowConfig):
 
     @model_validator(mode="after")
     def _options_of_the_profile(self) -> "SimulateConfig":
-        if self.profile == "energy" and self.openapi:
+        if self.profile == "energy" and self.openapi is not None:
             raise ValueError("openapi: the profile energy has an API of its own; choose another profile, or none")
         given = [name for name in self._others_options() if getattr(self, name) is not None]
         if given:
@@ -101,7 +101,7 @@ class SimulateConfig(FlowConfig):
     @property
     def chosen_profile(self) -> Profile:
         """The profile that is given, or that follows from the rest."""
-        return self.profile or ("zipf" if self.openapi else "energy")
+        return self.profile or ("energy" if self.openapi is None else "zipf")
 
     @property
     def total_requests(self) -> int:

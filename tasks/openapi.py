@@ -56,10 +56,10 @@ class Operation:
             number, choice = divmod(number, len(parameter.values))
             value = parameter.values[choice]
             if parameter.in_path:
-                path = path.replace(f"{{{parameter.name}}}", quote(str(value), safe=""))
+                path = path.replace(f"{{{parameter.name}}}", quote(str(value), safe="", errors="replace"))
             elif value is not None:
                 query.append((parameter.name, value))
-        return f"GET {path}?{urlencode(query, quote_via=quote)}" if query else f"GET {path}"
+        return f"GET {path}?{urlencode(query, quote_via=quote, errors='replace')}" if query else f"GET {path}"
 
 
 def read_operations(path: Path) -> list[Operation]:
@@ -96,7 +96,9 @@ def request_keys(operations: Sequence[Operation], most: int, seed: int) -> tuple
     keys = [operation.key(number) for _, operation, number in turns]
     longest = max(keys, key=len)
     if len(longest) > MAX_CACHE_KEY_CHARS:
-        raise SourceError(f"a request has {len(longest)} characters, at most {MAX_CACHE_KEY_CHARS} are kept: {longest}")
+        raise SourceError(
+            f"a request has {len(longest)} characters, at most {MAX_CACHE_KEY_CHARS} are kept: {longest[:80]}"
+        )
     return [operation.template for _, operation, _ in turns], keys
 
 
@@ -128,7 +130,9 @@ class _Document:
         for route, item in self._mapping(self.root.get("paths", {}), "paths").items():
             item = self._mapping(item, f"paths {route}")
             if isinstance(item.get("get"), dict):
-                yield self._operation(prefix + quote(str(route), safe=PATH_CHARACTERS), item, item["get"])
+                yield self._operation(
+                    prefix + quote(str(route), safe=PATH_CHARACTERS, errors="replace"), item, item["get"]
+                )
 
     def _refusal(self, reason: str) -> SourceError:
         return SourceError(f"{self.path}: no OpenAPI description that can be used: it {reason}")
@@ -136,7 +140,7 @@ class _Document:
     def _parsed(self, text: str) -> dict[str, Any]:
         try:
             parsed = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             try:
                 parsed = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
             except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -93,7 +93,7 @@ def _profile(config: SimulateConfig) -> SimulatedTraffic:
         traffic = profile_traffic(config.chosen_profile, plan)
         return lambda span: _rows(traffic, names, keys, span)
 
-    of = f" of {Path(config.openapi).name[-100:]}" if config.openapi else ""
+    of = "" if config.openapi is None else f" of {Path(config.openapi).name[-100:]}"
     return SimulatedTraffic(
         name=f"{config.chosen_profile} traffic{of}, {plan.requests} requests, seed {plan.seed}",
         recipe={"generator": config.chosen_profile, "version": PROFILES_VERSION, **asdict(plan), "api": api},
