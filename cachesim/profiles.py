@@ -87,7 +87,7 @@ def zipf(plan: Plan, rng: np.random.Generator) -> Asked:
 
 
 def uniform(plan: Plan, rng: np.random.Generator) -> Asked:
-    """No popularity at all: each object is as likely as any other, so no policy can do better than another."""
+    """No popularity at all: each object is as likely as any other, and without clients the past tells nothing."""
     objects = rng.integers(0, plan.objects, plan.requests)
     return _with_sessions(Asked(_steady_s(plan.requests, plan, rng), objects), plan, rng)
 

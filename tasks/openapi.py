@@ -113,6 +113,10 @@ def _shares(operations: Sequence[Operation], most: int) -> list[int]:
     return shares
 
 
+def _quoted_path(path: object) -> str:
+    return quote(str(path), safe=PATH_CHARACTERS, errors="replace")
+
+
 class _Document:
     """The parsed file, and what is found in it."""
 
@@ -128,11 +132,12 @@ class _Document:
     def operations(self) -> Iterator[Operation]:
         prefix = self._prefix()
         for route, item in self._mapping(self.root.get("paths", {}), "paths").items():
+            if not str(route).startswith("/"):
+                continue  # an extension, x-...
             item = self._mapping(item, f"paths {route}")
-            if isinstance(item.get("get"), dict):
-                yield self._operation(
-                    prefix + quote(str(route), safe=PATH_CHARACTERS, errors="replace"), item, item["get"]
-                )
+            if "get" in item:
+                get = self._mapping(item["get"] or {}, f"get of {route}")
+                yield self._operation(prefix + _quoted_path(route), item, get)
 
     def _refusal(self, reason: str) -> SourceError:
         return SourceError(f"{self.path}: no OpenAPI description that can be used: it {reason}")
@@ -158,7 +163,11 @@ class _Document:
             lambda found: str(self._mapping(variables.get(found[1], {}), "servers").get("default", found[1])),
             str(server.get("url", "")),
         )
-        return quote(urlsplit(address).path.rstrip("/"), safe=PATH_CHARACTERS)
+        try:
+            path = urlsplit(address).path.strip("/")
+        except ValueError as error:
+            raise self._refusal(f"has a server whose address is none: {address}") from error
+        return _quoted_path(f"/{path}" if path else "")
 
     def _operation(self, template: str, item: dict[str, Any], get: dict[str, Any]) -> Operation:
         if len(template) > MAX_CACHE_NAME_CHARS:

@@ -81,6 +81,11 @@ def test_swagger_2_and_json_are_read_too(operations_of):
     assert sorted(keys) == ["GET /api/pets", "GET /api/pets?kind=a%20dog", "GET /api/pets?kind=cat"]
 
 
+def test_extensions_are_left_out_and_an_operation_may_be_bare(operations_of):
+    operations = operations_of("openapi: 3.1.0\nservers: [{url: api/}]\npaths: {x-note: hello, /a: {get: }}")
+    assert all_keys(operations) == ["GET /api/a"]
+
+
 def test_half_a_character_is_replaced(operations_of):
     broken = json.dumps(PETS).replace("a dog", "\\ud800")
     assert "GET /api/pets?kind=%3F" in all_keys(operations_of(broken, "api.json"))
@@ -168,6 +173,8 @@ def test_uuids_are_uuids_and_repeat():
         ("just text", "no mapping at its top"),
         ("a: [1", "neither JSON nor YAML"),
         ("a: 2020-99-99", "neither JSON nor YAML"),
+        ("openapi: 3.0.0\nservers: [{url: 'http://[x'}]", "a server whose address is none: http://[x"),
+        ("openapi: 3.0.0\npaths: {/a: {get: [1]}}", "no mapping where one must be: get of /a"),
         ("openapi: 3.0.0\npaths: []", "no mapping where one must be: paths"),
         ("openapi: 3.0.0\npaths: {/a: {$ref: 'other.yaml#/a'}}", "refers to another file"),
         ("openapi: 3.0.0\npaths: {/a: {$ref: '#/b'}}", "refers to what it does not hold: #/b"),
