@@ -6,6 +6,7 @@ as they age. Clients repeat what they have just asked for. Now and then one walk
 history of one. Windows that are not closed yet grow and change; closed ones are corrected a week later.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -123,10 +124,15 @@ def energy_traffic(requests: int, seed: int) -> EnergyTraffic:
 
 def _arrival_times_s(count: int, rng: np.random.Generator) -> FloatArray:
     """Sorted seconds since the first midnight, by the rhythm of day and week."""
-    weekday = np.arange(SPAN_DAYS) % 7
-    rate = np.outer(np.where(weekday >= 5, WEEKEND_SHARE, 1.0), HOURLY_SHAPE).ravel()
+    rate = hourly_rates(SPAN_DAYS)
     cumulative = np.concatenate([[0.0], np.cumsum(rate)]) / rate.sum()
     return np.interp(np.sort(rng.random(count)), cumulative, np.arange(cumulative.size) * float(HOUR_S))
+
+
+def hourly_rates(days: int) -> FloatArray:
+    """Return the traffic of each hour from `FIRST_DAY` on, a Monday, shape (24 * days,), in no unit."""
+    weekday = np.arange(days) % 7
+    return np.outer(np.where(weekday >= 5, WEEKEND_SHARE, 1.0), HOURLY_SHAPE).ravel()
 
 
 def _ordinary(time_s: FloatArray, rng: np.random.Generator) -> _Asked:
@@ -150,9 +156,14 @@ def _ordinary(time_s: FloatArray, rng: np.random.Generator) -> _Asked:
 
 def _zipf(count: int, size: int, exponent: float, shuffle: int | None, rng: np.random.Generator) -> IntArray:
     """Draw from [0, size) by rank**-exponent; rank 1 is 0, or some value that depends on `shuffle` alone."""
-    weights = np.arange(1, size + 1) ** -exponent
-    drawn = np.searchsorted(np.cumsum(weights / weights.sum())[:-1], rng.random(count))
+    drawn = zipf_ranks(count, size, exponent, rng)
     return drawn if shuffle is None else np.random.default_rng(shuffle).permutation(size)[drawn]
+
+
+def zipf_ranks(count: int, size: int, exponent: float, rng: np.random.Generator) -> IntArray:
+    """Draw `count` numbers from [0, size), number i with a probability that goes as (1 + i)**-exponent."""
+    weights = np.arange(1, size + 1) ** -exponent
+    return np.searchsorted(np.cumsum(weights / weights.sum())[:-1], rng.random(count))
 
 
 def _repeated(asked: _Asked, rng: np.random.Generator) -> _Asked:
@@ -188,7 +199,7 @@ def _answered(time_s: FloatArray, asked: _Asked, seed: int, rng: np.random.Gener
     open_for_s = np.clip(time_s - opened_s, 0, window_s)
     corrected = time_s - opened_s > CORRECTED_AFTER_DAYS * DAY_S
     version = np.floor(open_for_s / DAY_S * facts[:, 2]).astype(np.int64) + corrected
-    shape, slowness = _object_normals(asked, seed)
+    shape, slowness = object_normals(asked, seed)
     known_ahead = np.array([endpoint.newest_days < 0 for endpoint in ENDPOINTS])[asked.endpoint]
     filled = np.where(known_ahead, 1.0, 0.1 + 0.9 * open_for_s / window_s)
     size_bytes = np.maximum(1, np.rint(facts[:, 0] * np.exp(0.5 * shape) * filled)).astype(np.int64)
@@ -200,10 +211,10 @@ def _answered(time_s: FloatArray, asked: _Asked, seed: int, rng: np.random.Gener
     return EnergyTraffic(timestamp_us, *asked, size_bytes, load_time_ms, version)
 
 
-def _object_normals(asked: _Asked, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Two standard normal numbers an object: the same in each of its requests (hashed, then Box-Muller)."""
-    state = np.full(asked.endpoint.size, seed, np.uint64)
-    for column in asked:
+def object_normals(codes: Sequence[IntArray], seed: int) -> tuple[FloatArray, FloatArray]:
+    """Return two standard normal numbers a row of `codes`, the same wherever the row is (hashed, then Box-Muller)."""
+    state = np.full(codes[0].size, seed, np.uint64)
+    for column in codes:
         state = _splitmix64(state ^ column.astype(np.uint64))
     radius = np.sqrt(-2 * np.log((1 + (state >> np.uint64(11))) * 2.0**-53))
     angle = 2 * np.pi * (_splitmix64(state) >> np.uint64(11)) * 2.0**-53

@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from flows.options import read_options, summary_line
-from schemas.config import CurveConfig, FlowConfig, IngestConfig, PreviewConfig, SimulateConfig, TrainConfig, nearest
+from schemas.config import CurveConfig, FlowConfig, IngestConfig, PreviewConfig, TrainConfig, nearest
 from schemas.errors import ConfigError, ErsError
+from schemas.simulation import SeedConfig, SimulateConfig
 
 FLOWS: dict[str, type[FlowConfig]] = {
     "ingest": IngestConfig,
     "simulate": SimulateConfig,
+    "seed": SeedConfig,
     "curve": CurveConfig,
     "train": TrainConfig,
 }

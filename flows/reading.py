@@ -7,9 +7,10 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from flows.runtime import io_task, progress, say
-from schemas.config import ReadConfig, SimulateConfig
+from schemas.config import ReadConfig
 from schemas.errors import ConfigError, TraceError
 from schemas.expectations import MIN_REQUESTS
+from schemas.simulation import SimulateConfig
 from schemas.tables import cache_metrics
 from schemas.trace import Trace
 from tasks.extract import HOW_TO_FILL, RowQuery, Watermark, is_empty, read_rows

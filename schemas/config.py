@@ -94,13 +94,6 @@ class PreviewConfig(IngestConfig):
     rows: int = Field(default=10_000, ge=1, le=1_000_000, description="first rows of the file to look at")
 
 
-class SimulateConfig(FlowConfig):
-    """Record simulated traffic of an energy data API into `cache_metrics`."""
-
-    requests: int = Field(default=100_000, ge=1, le=100_000_000, description="how many requests")
-    seed: int = Field(default=0, ge=0, description="the same seed gives the same traffic")
-
-
 class ReadConfig(SourceConfig):
     """Which requests a flow reads."""
 

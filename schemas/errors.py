@@ -7,7 +7,8 @@
     │   └── TraceError           the requests that were read cannot be trained on
     ├── GateError             3  a check said no; nothing was registered
     ├── BundleError           1  a bundle is incomplete, changed or does not do what its golden rows say
-    └── StorageError          1  a database or a registry cannot be reached or refuses the schema
+    ├── StorageError          1  a database or a registry cannot be reached or refuses the schema
+    └── ServerError           1  a server that requests are sent to cannot be reached
 
 A message says what was wrong, where (row, column, option), and how to mend it, on one line.
 """
@@ -49,3 +50,7 @@ class BundleError(ErsError):
 
 class StorageError(ErsError):
     """A database or a registry cannot be reached, or refuses the schema."""
+
+
+class ServerError(ErsError):
+    """A server that requests are sent to cannot be reached."""

@@ -1,6 +1,8 @@
 """Files that are there whole or not at all."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,16 @@ def write_figure(path: Path, figure: Any) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file aside, then put it in its place."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    aside.write_bytes(content)
-    aside.replace(path)
+    with aside(path) as place:
+        place.write_bytes(content)
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """Yield where to write a file; it takes its place at the end, or goes when an exception ends the writing."""
+    place = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        yield place
+        place.replace(path)
+    finally:
+        place.unlink(missing_ok=True)

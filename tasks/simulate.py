@@ -1,16 +1,18 @@
-"""Recording simulated traffic of an energy data API into `cache_metrics`."""
+"""Recording simulated traffic: into `cache_metrics`, or into a file that `ingest` reads."""
 
-import hashlib
-import json
+import gzip
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
+import pyarrow.csv as pa_csv
 import sqlalchemy as sa
 
-from cachesim.synthetic import ENDPOINTS, GENERATOR_VERSION, NONE, EnergyTraffic, energy_traffic
 from infra.database import writing
-from schemas.config import SimulateConfig
+from schemas.errors import ConfigError
+from schemas.simulation import SimulateConfig
 from schemas.tables import cache_metrics
+from tasks.files import aside
 from tasks.ingest import (
     IngestedSource,
     Progress,
@@ -21,69 +23,75 @@ from tasks.ingest import (
     no_progress,
     set_counts,
 )
+from tasks.traffic import SimulatedTraffic, simulated_traffic
 
-CHUNK_ROWS = 128 * 1024
-KEY_COLUMNS = ("endpoint", "price_area", "municipality", "branch", "day", "hour")
-PRICE_AREAS = ("DK1", "DK2", "NO2", "SE3", "SE4", "DE")
-FIRST_MUNICIPALITY = 101  # a plausible number in place of a code: 101, 102, ...
+GZIP_LEVEL = 6
 
 
 def record_simulated(engine: sa.Engine, config: SimulateConfig, on_progress: Progress = no_progress) -> IngestedSource:
-    """Record `config.requests` simulated requests in one transaction; the same requests and seed again add nothing.
+    """Record the traffic that `config` asks for in one transaction; the same traffic again adds nothing.
 
     Args:
         engine: of `open_database`.
-        config: how many requests, and the seed.
+        config: which traffic.
         on_progress: called after each chunk with rows done and rows in all.
 
     Raises:
+        SourceError: the OpenAPI file cannot be used. Nothing was written.
         StorageError: the database failed. Nothing was written.
     """
-    recipe = {"generator": "energy", "version": GENERATOR_VERSION, "requests": config.requests, "seed": config.seed}
-    text = json.dumps(recipe, sort_keys=True)
-    name = f"energy traffic, {config.requests} requests, seed {config.seed}"
-    identity = SourceIdentity(hashlib.sha256(text.encode()).hexdigest(), "{}", name, "simulated")
+    traffic = simulated_traffic(config)
+    identity = SourceIdentity(traffic.sha256, "{}", traffic.name, "simulated")
     with writing(engine) as connection:
         known = find_source(connection, identity)
         if known:
             return known
         source_id = add_source(connection, identity)
-        traffic = energy_traffic(config.requests, config.seed)
-        for start in range(0, config.requests, CHUNK_ROWS):
-            rows = traffic_rows(traffic, slice(start, start + CHUNK_ROWS))
+        done = 0
+        for rows in traffic.chunks():
             insert_rows(connection, cache_metrics, rows, source_id)
-            on_progress(start + rows.num_rows, config.requests)
-        set_counts(connection, source_id, rows=config.requests)
-    return IngestedSource(source_id, name, config.requests, config.requests, 0)
+            done += rows.num_rows
+            on_progress(done, traffic.requests)
+        set_counts(connection, source_id, rows=traffic.requests)
+    return IngestedSource(source_id, traffic.name, traffic.requests, traffic.requests, 0)
 
 
-def traffic_rows(traffic: EnergyTraffic, span: slice) -> pa.Table:
-    """Return the requests of `span` as rows of `cache_metrics`, with readable keys; each distinct key is made once."""
-    codes = np.stack([getattr(traffic, name)[span] for name in KEY_COLUMNS], axis=1)
-    distinct, index = np.unique(codes, axis=0, return_inverse=True)
-    keys = pa.array([readable_key(row) for row in distinct.tolist()])
-    names = pa.array([f"/{endpoint.name}" for endpoint in ENDPOINTS])
-    return pa.table(
-        {
-            "timestamp": traffic.timestamp_us[span],
-            "cache_name": names.take(pa.array(traffic.endpoint[span])),
-            "cache_key": keys.take(pa.array(index)),
-            "size_bytes": traffic.size_bytes[span],
-            "load_time_ms": traffic.load_time_ms[span],
-            "origin_version": traffic.origin_version[span],
-        }
-    )
+@dataclass(frozen=True)
+class WrittenTraffic:
+    """A file of simulated traffic: what it holds, where it is, how many requests, and its bytes."""
+
+    name: str
+    file: str
+    requests: int
+    file_bytes: int
 
 
-def readable_key(codes: list[int]) -> str:
-    """Return the request of a row of `KEY_COLUMNS`, e.g. "GET /exchange?price_area=DK1&date=2026-03-01"."""
-    endpoint, price_area, municipality, branch, day, hour = codes
-    parameters = {
-        "price_area": None if price_area == NONE else PRICE_AREAS[price_area],
-        "municipality": None if municipality == NONE else FIRST_MUNICIPALITY + municipality,
-        "branche": None if branch == NONE else 1 + branch,
-        "date": np.datetime64(day, "D"),
-        "hour": None if hour == NONE else hour,
-    }
-    query = "&".join(f"{name}={value}" for name, value in parameters.items() if value is not None)
-    return f"GET /{ENDPOINTS[endpoint].name}?{query}"
+def write_simulated(config: SimulateConfig, on_progress: Progress = no_progress) -> WrittenTraffic:
+    """Write the traffic that `config` asks for to the CSV file `config.to`, gzip where its name ends in .gz.
+
+    It is written aside and replaces a file of that name when it is complete; the same traffic gives the same bytes.
+
+    Raises:
+        SourceError: the OpenAPI file cannot be used. Nothing was written.
+        ConfigError: the file cannot be written. A file of that name is as it was.
+    """
+    traffic = simulated_traffic(config)
+    path = Path(config.to)
+    try:
+        with aside(path) as place:
+            _write(traffic, place, path.name.lower().endswith(".gz"), on_progress)
+        return WrittenTraffic(traffic.name, str(path), traffic.requests, path.stat().st_size)
+    except OSError as error:
+        raise ConfigError(f"to: {path} cannot be written: {error.strerror or error}; choose another place") from error
+
+
+def _write(traffic: SimulatedTraffic, path: Path, packed: bool, on_progress: Progress) -> None:
+    chunks = traffic.chunks()
+    first = next(chunks)
+    with path.open("wb") as plain, gzip.GzipFile("", "wb", GZIP_LEVEL, plain, mtime=0) if packed else plain as file:
+        done = 0
+        with pa_csv.CSVWriter(file, first.schema) as writer:
+            for rows in chain([first], chunks):
+                writer.write_table(rows)
+                done += rows.num_rows
+                on_progress(done, traffic.requests)

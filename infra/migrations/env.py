@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from schemas import energy  # noqa: F401 - its tables belong to the same metadata
 from schemas.tables import metadata
 
 

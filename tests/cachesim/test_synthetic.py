@@ -1,5 +1,6 @@
 """The synthetic traffic repeats exactly, and asks of a cache what real traffic asks."""
 
+import hashlib
 from collections import OrderedDict
 from dataclasses import fields
 
@@ -12,6 +13,7 @@ from cachesim.synthetic import (
     DAY_S,
     ENDPOINTS,
     FIRST_DAY,
+    GENERATOR_VERSION,
     N_BRANCHES,
     N_MUNICIPALITIES,
     N_PRICE_AREAS,
@@ -71,6 +73,13 @@ def belady_hit_ratio(keys: np.ndarray, capacity: int) -> float:
         if len(cache) > capacity:
             del cache[max(cache, key=cache.__getitem__)]
     return hits / keys.size
+
+
+def test_the_default_traffic_is_golden(traffic):
+    """Benchmarks and guides quote it: what is asked for, and when, may change only with GENERATOR_VERSION."""
+    asked = np.stack([getattr(traffic, name) for name in ("timestamp_us", *KEY_COLUMNS)]).astype("<i8")
+    digest = hashlib.sha256(asked.tobytes()).hexdigest()
+    assert (GENERATOR_VERSION, digest[:16]) == (1, "53da8160e1dacbfa")
 
 
 def test_the_same_seed_repeats_the_traffic_and_another_does_not(traffic):

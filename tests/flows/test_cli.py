@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from flows.cli import COMMANDS, main
 from flows.options import read_options
-from schemas.config import SimulateConfig, TrainConfig
+from schemas.config import TrainConfig
 from schemas.errors import BundleError, GateError, TraceError
+from schemas.simulation import SimulateConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("prefect", "torch", "mlflow", "pandas", "numba", "sqlalchemy", "great_expectations")

@@ -11,7 +11,8 @@ import pytest
 
 from flows import runtime
 from infra.settings import Settings
-from schemas.config import IngestConfig, SimulateConfig, TrainConfig
+from schemas.config import IngestConfig, TrainConfig
+from schemas.simulation import SimulateConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBE = """
@@ -22,6 +23,7 @@ from infra.settings import Settings
 runtime.configure(Settings(ers_home=Path(sys.argv[1])))
 from prefect.utilities.callables import parameter_schema
 import schemas.config as c
+from schemas.simulation import SimulateConfig
 from schemas.errors import ConfigError, SourceError, StorageError
 from prefect.states import Failed
 
@@ -30,7 +32,7 @@ def example(config):
     return {}
 
 schemas = {}
-for config in (c.IngestConfig, c.SimulateConfig, c.TrainConfig):
+for config in (c.IngestConfig, SimulateConfig, c.TrainConfig):
     schemas[config.__name__] = parameter_schema(runtime.config_flow(config)(example)).model_dump_for_openapi()
 task = runtime.io_task(example, retries=2)
 retried = {e.__name__: task.retry_condition_fn(task, None, Failed(data=e("x")))
