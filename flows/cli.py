@@ -10,19 +10,34 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 from flows.options import read_options, summary_line
-from schemas.config import CurveConfig, FlowConfig, IngestConfig, SimulateConfig, TrainConfig, nearest
-from schemas.errors import ConfigError, ErsError
+from schemas.config import (
+    ColumnsConfig,
+    CurveConfig,
+    FlowConfig,
+    IngestConfig,
+    SimulateConfig,
+    TrainConfig,
+    ValidateConfig,
+    nearest,
+)
+from schemas.errors import ConfigError, ErsError, UnfitError
 
 FLOWS: dict[str, type[FlowConfig]] = {
     "ingest": IngestConfig,
     "simulate": SimulateConfig,
+    "validate": ValidateConfig,
     "curve": CurveConfig,
     "train": TrainConfig,
 }
 """Each flow by name: module `flows.<name>` holds the flow `<name>` and `summary(result)`, its result as text."""
+
+PLAIN: dict[str, type[FlowConfig]] = {"columns": ColumnsConfig}
+"""Commands that orchestrate nothing, in modules alike: plain functions, and no server is started for them."""
+
+COMMANDS = {**FLOWS, **PLAIN}
 
 INTERRUPTED_STATUS = 130
 RETRY_INTERRUPT_S = 0.1
@@ -47,18 +62,28 @@ def main(words: list[str]) -> int:
 
 
 def _run(name: str, words: list[str]) -> int:
-    if name not in FLOWS:
-        raise ConfigError(f"unknown flow {name!r}{nearest(name, list(FLOWS))}")
-    config, as_json = read_options(name, FLOWS[name], words)
-    from flows.runtime import run_flow
+    if name not in COMMANDS:
+        raise ConfigError(f"unknown flow {name!r}{nearest(name, list(COMMANDS))}")
+    config, as_json = read_options(name, COMMANDS[name], words)
+    from flows import runtime
 
-    # Standard output is for the result, whatever libraries print.
-    with _lasting_interrupts(), contextlib.redirect_stdout(sys.stderr):
-        result, text = run_flow(name, config)
+    run = runtime.run_plain if name in PLAIN else runtime.run_flow
+    try:
+        # Standard output is for the result, whatever libraries print.
+        with _lasting_interrupts(), contextlib.redirect_stdout(sys.stderr):
+            result, text = run(name, config)
+    except UnfitError as error:
+        if error.result is not None:
+            _show(error.result, error.text, as_json)
+        raise
+    _show(result, text, as_json)
+    return 0
+
+
+def _show(result: dict[str, Any], text: str, as_json: bool) -> None:
     _write(text, sys.stderr if as_json else sys.stdout)
     if as_json:
         _write(json.dumps(result, allow_nan=False), sys.stdout)
-    return 0
 
 
 @contextlib.contextmanager
@@ -80,8 +105,8 @@ def _lasting_interrupts() -> Iterator[None]:
 
 
 def _listing() -> str:
-    width = max(map(len, FLOWS))
-    lines = [f"  {name:<{width}}  {summary_line(config)}" for name, config in FLOWS.items()]
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary_line(config)}" for name, config in COMMANDS.items()]
     return "\n".join(
         ["usage: python -m flows FLOW [options]", "", *lines, "", "python -m flows FLOW --help lists its options."]
     )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 from flows.local_server import LocalServer
 from infra.settings import Settings, load_settings
 from schemas.config import Config, FlowConfig, parse
-from schemas.errors import StorageError
+from schemas.errors import StorageError, UnfitError
 
 if TYPE_CHECKING:
     from prefect import Flow, Task
@@ -72,7 +72,19 @@ def run_flow(name: str, config: FlowConfig) -> tuple[dict[str, Any], str]:
     with _prefect_api(settings) as wait_for_api:
         module = importlib.import_module(f"flows.{name}")
         wait_for_api()
-        result: dict[str, Any] = _call(getattr(module, name), config)
+        try:
+            result: dict[str, Any] = _call(getattr(module, name), config)
+        except UnfitError as error:
+            if error.result is not None:
+                error.text = module.summary(error.result)
+            raise
+    return result, module.summary(result)
+
+
+def run_plain(name: str, config: FlowConfig) -> tuple[dict[str, Any], str]:
+    """Run the command `name`, which orchestrates nothing and needs no Prefect; return the same as `run_flow`."""
+    module = importlib.import_module(f"flows.{name}")
+    result: dict[str, Any] = getattr(module, name)(config)
     return result, module.summary(result)
 
 

@@ -41,7 +41,7 @@ def test_good_rows_pass_with_their_gaps():
     frame.loc[[5], "load_time_ms"] = np.nan
     report = validate_rows(frame)
     assert report.passed
-    assert len(report.checks) == 13
+    assert len(report.checks) == 19
     report.require()
 
 
