@@ -1,0 +1,96 @@
+"""Discovery: what the columns of a table hold, and which of them can be learned from."""
+
+import math
+from collections.abc import Iterator
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from infra.database import storage_errors
+from schemas.errors import ConfigError
+from schemas.names import nearest
+from schemas.tables import cache_metrics
+from tasks.extract import RowQuery, read_rows
+from tasks.feature_columns import feature_use, readable_features
+
+JUDGED_ROWS = 100_000  # the newest, by which it is told what can be a feature; aggregates are of all rows
+ORDERED = (sa.Numeric, sa.Integer, sa.Boolean, sa.Date, sa.DateTime, sa.Time)
+
+
+def describe_columns(engine: sa.Engine, table_name: str) -> dict[str, Any]:
+    """Return what each column of a table holds, as JSON.
+
+    Aggregates are computed by the database: no text is read but the beginnings of those in the newest rows.
+
+    Args:
+        engine: the database.
+        table_name: a table of it.
+
+    Raises:
+        ConfigError: there is no such table.
+        TraceError: a column of numbers holds something else, which SQLite allows.
+        StorageError: the database failed.
+    """
+    with storage_errors(engine.url), engine.connect() as connection:
+        table = _reflected(connection, table_name)
+        row = connection.execute(sa.select(sa.func.count().label("rows"), *_aggregates(table))).one()._mapping
+    rows = int(row["rows"])
+    uses, judged = _uses(engine, table, rows)
+    described = [_described(place, column, row) for place, column in enumerate(table.columns)]
+    return {
+        "table": table.name,
+        "rows": rows,
+        "judged_rows": judged,
+        "columns": [{**column, **uses.get(column["name"], {})} for column in described],
+    }
+
+
+def _reflected(connection: sa.Connection, name: str) -> sa.Table:
+    names = sa.inspect(connection).get_table_names()
+    if name not in names:
+        raise ConfigError(f"table: the database has no table {name}{nearest(name, names)}")
+    return sa.Table(name, sa.MetaData(), autoload_with=connection, resolve_fks=False)
+
+
+def _aggregates(table: sa.Table) -> Iterator[sa.ColumnElement[Any]]:
+    """Yield what is asked of each column, labelled by its place: known values, and the range or how many differ."""
+    for place, column in enumerate(table.columns):
+        yield sa.func.count(column).label(f"known_{place}")
+        if isinstance(column.type, ORDERED):
+            value = sa.cast(column, sa.Integer) if isinstance(column.type, sa.Boolean) else column
+            yield sa.func.min(value).label(f"min_{place}")
+            yield sa.func.max(value).label(f"max_{place}")
+        elif isinstance(column.type, sa.String):
+            yield sa.func.count(column.distinct()).label(f"different_{place}")
+
+
+def _described(place: int, column: sa.Column[Any], row: sa.RowMapping) -> dict[str, Any]:
+    found = dict(row)
+    return {
+        "name": column.name,
+        "type": str(column.type).partition(" COLLATE")[0],
+        "null_share": 1 - found[f"known_{place}"] / found["rows"] if found["rows"] else None,
+        "min": _plain(found.get(f"min_{place}")),
+        "max": _plain(found.get(f"max_{place}")),
+        "different": found.get(f"different_{place}"),
+    }
+
+
+def _uses(engine: sa.Engine, table: sa.Table, rows: int) -> tuple[dict[str, dict[str, str]], int]:
+    """How each column can be a feature, by column, and by how many rows that was judged; none without requests."""
+    if table.name != cache_metrics.name or not rows:
+        return {}, 0
+    newest = read_rows(engine, RowQuery(max_queries=JUDGED_ROWS, feature_columns=readable_features(table)))
+    uses = feature_use(table, newest)
+    return {name: {"feature": use, "why": why} for name, (use, why) in uses.items()}, len(newest)
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it; moments and what is not finite as text."""
+    if isinstance(value, Decimal):
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value.isoformat() if isinstance(value, datetime | date | time) else value
