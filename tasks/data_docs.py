@@ -1,6 +1,7 @@
 """The outcome of a validation as people look at it: a page, and the numbers as JSON, in a folder of their own."""
 
 import hashlib
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def data_docs(report: ValidationReport) -> str:
     view = gx.view.DefaultJinjaPageView(custom_views_directory=str(TEMPLATES))
     view.env.filters["number"] = text_number
     document = gx.RenderedDocumentContent(sections=[part for result in report.results for part in _sections(result)])
-    page: str = view.render(document, template="validation.j2", report=report.as_dict())
+    page: str = view.render(document, template="validation.html", report=report.as_dict())
     return page
 
 
@@ -47,8 +48,11 @@ def _sections(result: Any) -> list[Any]:
     from great_expectations.render.renderer import page_renderer
 
     renderer: Any = page_renderer.ValidationResultsPageRenderer(run_info_at_end=True)
-    sections: list[Any] = renderer.render(result).sections
-    return sections[1:-1]
+    sections: list[Any] = renderer.render(result).sections[1:-1]
+    for section in sections:
+        heading = section.content_blocks[0].header.string_template
+        heading["template"] = html.escape(heading["template"])  # the name of a column, which is left as it is
+    return sections
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -103,4 +103,6 @@ def _check(result: Any, frame: pd.DataFrame) -> Check:
 
 
 def _plain(value: object) -> object:
-    return value.item() if isinstance(value, np.generic) else value
+    """The value as JSON has it; a whole number as such, whatever its column."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value

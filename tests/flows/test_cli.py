@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.cli import FLOWS, main
+from flows.cli import COMMANDS, main
 from flows.options import read_options
 from schemas.config import SimulateConfig, TrainConfig
 from schemas.errors import BundleError, GateError, TraceError
@@ -27,17 +27,17 @@ weights = st.floats(0, 1e6, allow_nan=False)
 def test_the_list_names_each_flow_in_one_line(capsys):
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
-    for name in FLOWS:
+    for name in COMMANDS:
         assert sum(line.split()[:1] == [name] for line in lines) == 1
 
 
-@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("flow", COMMANDS)
 def test_help_explains_each_option_with_its_default(flow, capsys):
     with pytest.raises(SystemExit) as left:
         main([flow, "--help"])
     assert left.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for name, field in FLOWS[flow].model_fields.items():
+    for name, field in COMMANDS[flow].model_fields.items():
         assert f"--{name.replace('_', '-')} " in text
         assert " ".join(field.description.split()) in text
         if field.default and not field.is_required():
