@@ -80,8 +80,7 @@ def _told(report: ValidationReport, put: Quarantined) -> list[str]:
         )
     if put.mended:
         lines.append(f"{put.mended:,} rows that were in {cache_metrics_quarantine.name} are valid now and used again")
-    compared = f", against the data of {report.compared_with}"
-    return lines + [f"warning: {text}{compared if 'drift' in text else ''}" for text in report.warnings]
+    return lines + [f"warning: {text}" for text in report.warnings]
 
 
 def _publish(report: ValidationReport) -> None:

@@ -6,7 +6,7 @@ seconds to import, so it is imported when a suite is made, not with this module.
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 Level = Literal["error", "warning"]
@@ -25,6 +25,8 @@ LARGEST_SIZE_BYTES = 2**53  # 9 PB, beyond which a float is no longer exact
 LARGEST_FINITE = 1.7e308  # above every finite value that means anything, below infinity
 FUTURE_TOLERANCE_S = 86_400  # clocks that are wrong, and zones that were forgotten
 
+NOT_NEGATIVE = {"min_value": 0, "max_value": LARGEST_FINITE}
+KNOWN, OF_TYPE, IN_RANGE = "ColumnValuesToNotBeNull", "ColumnValuesToBeOfType", "ColumnValuesToBeBetween"
 DUPLICATE = "(duplicate)"  # whether a row is there twice: a column added for validation
 REQUESTS, DISTINCT_KEYS, SPAN_S = "requests", "distinct_keys", "span_s"
 REPEATED_SHARE, LARGEST_SHARE = "repeated_request_share", "largest_key_share"
@@ -46,6 +48,11 @@ def psi_of(feature: str) -> str:
     return f"psi of {feature}"
 
 
+def drift_of(feature: str) -> str:
+    """Return what is expected of the drift of a feature, the name of that expectation."""
+    return f"drift of {feature}: PSI <= {DRIFT_PSI}"
+
+
 def row_expectations(numeric_columns: Iterable[str], now_us: int) -> list[Any]:
     """Return what each row must be like, as expectations whose `meta` holds `name` and `level`.
 
@@ -54,33 +61,35 @@ def row_expectations(numeric_columns: Iterable[str], now_us: int) -> list[Any]:
         now_us: microseconds since 1970 UTC.
     """
     latest_us = now_us + FUTURE_TOLERANCE_S * 1_000_000
-    finite = {"min_value": -LARGEST_FINITE, "max_value": LARGEST_FINITE}
-    in_range, known = "ColumnValuesToBeBetween", "ColumnValuesToNotBeNull"
-    expectations = [
-        _expect("timestamp is known", "error", known, column="timestamp"),
-        _expect(
-            "timestamp is whole microseconds", "error", "ColumnValuesToBeOfType", column="timestamp", type_="int64"
-        ),
+    sizes = {"min_value": 1, "max_value": LARGEST_SIZE_BYTES}
+    return [
+        _expect("timestamp is known", "error", KNOWN, column="timestamp"),
+        _expect("timestamp is whole microseconds", "error", OF_TYPE, column="timestamp", type_="int64"),
         _expect("timestamp never falls", "error", "ColumnValuesToBeIncreasing", column="timestamp"),
-        _expect("timestamp is not in the future", "error", in_range, column="timestamp", max_value=latest_us),
-        _expect("cache_name is known", "error", known, column="cache_name"),
-        _expect("cache_key is known", "error", known, column="cache_key"),
-        _expect("size_bytes in 1..2^53", "error", in_range, column="size_bytes", min_value=1, max_value=2**53),
+        _expect("timestamp is not in the future", "error", IN_RANGE, column="timestamp", max_value=latest_us),
+        _expect("cache_name is known", "error", KNOWN, column="cache_name"),
+        _expect("cache_key is known", "error", KNOWN, column="cache_key"),
+        _expect("size_bytes in 1..2^53", "error", IN_RANGE, column="size_bytes", **sizes),
+        _expect("load_time_ms >= 0 and finite", "error", IN_RANGE, column="load_time_ms", **NOT_NEGATIVE),
+        *(expectation for name in numeric_columns for expectation in _feature_expectations(name)),
         _expect(
-            "load_time_ms >= 0 and finite", "error", in_range, column="load_time_ms", **(finite | {"min_value": 0})
+            f"at most {MANY_DUPLICATES:.0%} duplicate rows",
+            "warning",
+            "ColumnValuesToBeInSet",
+            column=DUPLICATE,
+            value_set=[False],
+            mostly=1 - MANY_DUPLICATES,
         ),
     ]
-    for name in numeric_columns:
-        expectations.append(_expect(f"{name} is finite", "error", in_range, column=name, **finite))
-        if name in RANGES:
-            low, high = RANGES[name]
-            shown = f"{name} in {low}..{high}" if high < LARGEST_FINITE else f"{name} >= {low}"
-            expectations.append(_expect(shown, "warning", in_range, column=name, min_value=low, max_value=high))
-    once = {"column": DUPLICATE, "value_set": [False], "mostly": 1 - MANY_DUPLICATES}
-    expectations.append(
-        _expect(f"at most {MANY_DUPLICATES:.0%} duplicate rows", "warning", "ColumnValuesToBeInSet", **once)
-    )
-    return expectations
+
+
+def _feature_expectations(name: str) -> Iterator[Any]:
+    finite = {**NOT_NEGATIVE, "min_value": -LARGEST_FINITE}
+    yield _expect(f"{name} is finite", "error", IN_RANGE, column=name, **finite)
+    if name in RANGES:
+        low, high = RANGES[name]
+        shown = f"{name} in {low}..{high}" if high < LARGEST_FINITE else f"{name} >= {low}"
+        yield _expect(shown, "warning", IN_RANGE, column=name, min_value=low, max_value=high)
 
 
 def trace_expectations(needed_columns: Iterable[str], features: Iterable[str]) -> list[Any]:
@@ -115,9 +124,7 @@ def trace_expectations(needed_columns: Iterable[str], features: Iterable[str]) -
         for column in needed_columns
         for level, limit in limits
     ]
-    return expectations + [
-        _fact(f"drift of {name}: PSI <= {DRIFT_PSI}", "warning", psi_of(name), max_value=DRIFT_PSI) for name in features
-    ]
+    return expectations + [_fact(drift_of(name), "warning", psi_of(name), max_value=DRIFT_PSI) for name in features]
 
 
 def _fact(name: str, level: Level, column: str, **bounds: object) -> Any:

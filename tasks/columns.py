@@ -35,10 +35,11 @@ def describe_columns(engine: sa.Engine, table_name: str) -> dict[str, Any]:
     """
     with storage_errors(engine.url), engine.connect() as connection:
         table = _reflected(connection, table_name)
-        row = connection.execute(sa.select(sa.func.count().label("rows"), *_aggregates(table))).one()._mapping
-    rows = int(row["rows"])
+        row = connection.execute(sa.select(sa.func.count().label("rows"), *_aggregates(table))).one()
+    found = dict(row._mapping)
+    rows = int(found["rows"])
     uses, judged = _uses(engine, table, rows)
-    described = [_described(place, column, row) for place, column in enumerate(table.columns)]
+    described = [_described(place, column, found) for place, column in enumerate(table.columns)]
     return {
         "table": table.name,
         "rows": rows,
@@ -59,15 +60,16 @@ def _aggregates(table: sa.Table) -> Iterator[sa.ColumnElement[Any]]:
     for place, column in enumerate(table.columns):
         yield sa.func.count(column).label(f"known_{place}")
         if isinstance(column.type, ORDERED):
-            value = sa.cast(column, sa.Integer) if isinstance(column.type, sa.Boolean) else column
+            is_boolean = isinstance(column.type, sa.Boolean)
+            # As the driver gives it: SQLite holds whatever it is given, which SQLAlchemy may fail to convert.
+            value = sa.cast(column, sa.Integer) if is_boolean else sa.type_coerce(column, sa.String())
             yield sa.func.min(value).label(f"min_{place}")
             yield sa.func.max(value).label(f"max_{place}")
         elif isinstance(column.type, sa.String):
             yield sa.func.count(column.distinct()).label(f"different_{place}")
 
 
-def _described(place: int, column: sa.Column[Any], row: sa.RowMapping) -> dict[str, Any]:
-    found = dict(row)
+def _described(place: int, column: sa.Column[Any], found: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": column.name,
         "type": str(column.type).partition(" COLLATE")[0],

@@ -10,7 +10,7 @@ import pandas as pd
 
 from schemas.config import ReadConfig
 from schemas.errors import UnfitError
-from schemas.expectations import DUPLICATE, psi_of, row_expectations, trace_expectations
+from schemas.expectations import DUPLICATE, drift_of, psi_of, row_expectations, trace_expectations
 from schemas.tables import utc_now
 from schemas.trace import IntArray
 from tasks.drift import drift
@@ -66,7 +66,12 @@ class ValidationReport:
     @property
     def warnings(self) -> tuple[str, ...]:
         """A sentence for each warning."""
-        return tuple(str(check) for check in self.checks if check.level == "warning" and not check.passed)
+        drifts = {drift_of(feature) for feature in self.psi}
+        return tuple(
+            f"{check}, against the data of {self.compared_with}" if check.name in drifts else str(check)
+            for check in self.checks
+            if check.level == "warning" and not check.passed
+        )
 
     def kept(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the judged rows without those to leave out."""

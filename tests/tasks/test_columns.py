@@ -91,6 +91,14 @@ def test_every_table_is_described_and_only_requests_have_features(engine):
     assert describe_columns(engine, "rl_models")["columns"][0]["null_share"] is None
 
 
+def test_what_sqlite_lets_into_a_column_of_moments_is_no_crash(engine):
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE odd (day DATE, at DATETIME, price NUMERIC)")
+        connection.exec_driver_sql("INSERT INTO odd VALUES ('yesterday', 'noon', 'dear'), (NULL, NULL, NULL)")
+    told = [(column["null_share"], column["max"]) for column in describe_columns(engine, "odd")["columns"]]
+    assert told == [(0.5, "yesterday"), (0.5, "noon"), (0.5, "dear")]
+
+
 @pytest.mark.parametrize("name", ["cache_metric", 'cache_metrics"; DROP TABLE rl_models; --', "sqlite_master", ""])
 def test_a_table_that_does_not_exist_is_one_line_and_nothing_runs(name, engine):
     tables = sa.inspect(engine).get_table_names()

@@ -109,7 +109,7 @@ def test_a_row_later_than_tomorrow_is_invalid():
     assert validate_rows(frame, now=NOW).invalid.tolist() == [100 + 1_999]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 1_999), max_size=20),
     times=st.lists(st.integers(0, 1_999), max_size=20),
