@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
@@ -17,7 +16,7 @@ from infra.database import storage_errors, writing
 from schemas.tables import cache_metrics, cache_metrics_quarantine
 from schemas.trace import IntArray
 
-ROWS_A_STATEMENT = 1_000
+ROWS_A_STATEMENT = 5_000
 Pair = tuple[int, str]  # id of a row, and the expectation that it breaks
 _C = cache_metrics_quarantine.c
 
@@ -75,13 +74,13 @@ def _present(
     connection: sa.Connection, rows: pd.DataFrame, faults: Mapping[str, IntArray], table_name: str
 ) -> dict[Pair, int]:
     """The entries of these rows for these reasons: ids by row and reason."""
-    ids = rows["id"].to_numpy()
+    ids = rows["id"]
     query = sa.select(_C.row_id, _C.reason, _C.id).where(
         _C.table_name == table_name, _C.reason.in_([*faults]), _C.row_id.between(int(ids.min()), int(ids.max()))
     )
     found = connection.execute(query).all()
-    judged = np.isin([row_id for row_id, _, _ in found], ids)
-    return {(row_id, reason): entry for (row_id, reason, entry), ours in zip(found, judged, strict=True) if ours}
+    judged = set(ids[ids.isin({row_id for row_id, _, _ in found})].tolist())
+    return {(row_id, reason): entry for row_id, reason, entry in found if row_id in judged}
 
 
 def _delete(connection: sa.Connection, entries: list[int]) -> None:
@@ -91,12 +90,13 @@ def _delete(connection: sa.Connection, entries: list[int]) -> None:
 
 
 def _insert(connection: sa.Connection, pairs: list[Pair], rows: pd.DataFrame, common: dict[str, Any]) -> None:
-    bad = rows[rows["id"].isin({row_id for row_id, _ in pairs})]
-    values = dict(zip(bad["id"].tolist(), _as_json(bad), strict=True))
+    by_id = rows.set_index("id", drop=False)
     for first in range(0, len(pairs), ROWS_A_STATEMENT):
+        some = pairs[first : first + ROWS_A_STATEMENT]
+        values = _as_json(by_id.loc[[row_id for row_id, _ in some]])
         entries = [
-            {**common, "row_id": row_id, "reason": reason, "row_values": values[row_id]}
-            for row_id, reason in pairs[first : first + ROWS_A_STATEMENT]
+            {**common, "row_id": row_id, "reason": reason, "row_values": row}
+            for (row_id, reason), row in zip(some, values, strict=True)
         ]
         connection.execute(sa.insert(cache_metrics_quarantine), entries)
 
