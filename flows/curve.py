@@ -5,8 +5,8 @@ from typing import Any
 
 from cachesim.comparison import capacity_ladder, compare, footprint, require_comparable
 from flows.compiling import say_if_compiling
-from flows.reading import STORAGE_RETRIES, StepClock, read_requests
-from flows.runtime import config_flow, io_task, progress
+from flows.reading import StepClock, read_requests
+from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress
 from infra.database import open_database
 from infra.settings import load_settings
 from schemas.config import CurveConfig

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 import sqlalchemy as sa
 
-from flows.runtime import io_task, progress, say
+from flows.runtime import STORAGE_RETRIES, io_task, progress, say
 from flows.validation import Validation, documented, judged
 from infra.settings import Settings
 from schemas.bundle import DataProfile
@@ -24,7 +24,6 @@ from tasks.ingest import IngestedSource, ingest_file
 from tasks.simulate import record_simulated
 
 NO_SOURCE = "none"
-STORAGE_RETRIES = 2
 REPORTS = "reports"  # folder in the home
 
 

@@ -32,6 +32,7 @@ ReportProgress = Callable[[int, int | None], None]
 LINE_INTERVAL_S = 10.0
 REACH_TIMEOUT_S = 10.0
 DRAIN_TIMEOUT_S = 10.0
+STORAGE_RETRIES = 2  # of a task that a database or MLflow may fail
 RETRY_DELAYS_S = (1.0, 5.0, 20.0)
 HIDDEN_FROM_LEVEL = {
     "prefect.flow_runs": logging.ERROR,

@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from flows.compiling import kernels_on_the_way
-from flows.reading import STORAGE_RETRIES, Requests, StepClock, read_requests
-from flows.runtime import config_flow, io_task, progress, say
+from flows.reading import Requests, StepClock, read_requests
+from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
 from flows.train_summary import summary as summary  # the result of this flow as text
 from infra.database import open_database
 from infra.settings import Settings, load_settings

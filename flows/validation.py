@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
-from flows.runtime import io_task, say
+from flows.runtime import STORAGE_RETRIES, io_task, say
 from schemas.config import ReadConfig
 from schemas.tables import cache_metrics, cache_metrics_quarantine
 from tasks.data_docs import markdown, write_data_docs
@@ -15,7 +15,6 @@ from tasks.profiles import reference_of
 from tasks.quarantine import Quarantined, quarantine
 from tasks.validate import ValidationReport, validate_rows
 
-STORAGE_RETRIES = 2
 ARTIFACT_KEY = "validation"
 
 
