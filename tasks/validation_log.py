@@ -7,7 +7,8 @@ from tasks.tracking import Tracker
 from tasks.validate import ValidationReport
 
 ARTIFACT = "validation"  # folder among the artifacts of a run
-REFUSED_IN_NAMES = re.compile(r"[^\w\-. /:]")  # by MLflow
+REFUSED_IN_NAMES = re.compile(r"[^\w\- ]")  # by MLflow, slashes and dots where they are no plain path
+MAX_NAME_CHARS = 200
 
 
 def log_validation(tracker: Tracker, report: ValidationReport, docs: Path) -> None:
@@ -20,7 +21,7 @@ def log_validation(tracker: Tracker, report: ValidationReport, docs: Path) -> No
         "validation_checked_rows": report.checked,
         "validation_failed_rows": report.invalid.size,
         "validation_warnings": len(report.warnings),
-        **{f"psi.{REFUSED_IN_NAMES.sub('_', name)}": value for name, value in report.psi.items()},
+        **{f"psi.{REFUSED_IN_NAMES.sub('_', name)[:MAX_NAME_CHARS]}": value for name, value in report.psi.items()},
     }
     for name, value in metrics.items():
         tracker.metric(name, value, 0)
