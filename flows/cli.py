@@ -10,23 +10,33 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 from flows.options import read_options, summary_line
-from schemas.config import CurveConfig, FlowConfig, IngestConfig, PreviewConfig, TrainConfig, nearest
-from schemas.errors import ConfigError, ErsError
+from schemas.config import (
+    ColumnsConfig,
+    CurveConfig,
+    FlowConfig,
+    IngestConfig,
+    PreviewConfig,
+    TrainConfig,
+    ValidateConfig,
+    nearest,
+)
+from schemas.errors import ConfigError, ErsError, UnfitError
 from schemas.simulation import SeedConfig, SimulateConfig
 
 FLOWS: dict[str, type[FlowConfig]] = {
     "ingest": IngestConfig,
     "simulate": SimulateConfig,
     "seed": SeedConfig,
+    "validate": ValidateConfig,
     "curve": CurveConfig,
     "train": TrainConfig,
 }
 """Each flow by name: module `flows.<name>` holds the flow `<name>` and `summary(result)`, its result as text."""
 
-PLAIN: dict[str, type[FlowConfig]] = {"preview": PreviewConfig}
+PLAIN: dict[str, type[FlowConfig]] = {"preview": PreviewConfig, "columns": ColumnsConfig}
 """Each plain command by name, likewise; its function takes the config and is no flow, for it orchestrates nothing."""
 
 COMMANDS = {**FLOWS, **PLAIN}
@@ -56,15 +66,25 @@ def _run(name: str, words: list[str]) -> int:
     if name not in COMMANDS:
         raise ConfigError(f"unknown flow {name!r}{nearest(name, list(COMMANDS))}")
     config, as_json = read_options(name, COMMANDS[name], words)
-    from flows.runtime import run_flow, run_plain
+    from flows import runtime
 
-    # Standard output is for the result, whatever libraries print.
-    with _lasting_interrupts(), contextlib.redirect_stdout(sys.stderr):
-        result, text = (run_plain if name in PLAIN else run_flow)(name, config)
+    run = runtime.run_plain if name in PLAIN else runtime.run_flow
+    try:
+        # Standard output is for the result, whatever libraries print.
+        with _lasting_interrupts(), contextlib.redirect_stdout(sys.stderr):
+            result, text = run(name, config)
+    except UnfitError as error:
+        if error.result is not None:
+            _show(error.result, error.text, as_json)
+        raise
+    _show(result, text, as_json)
+    return 0
+
+
+def _show(result: dict[str, Any], text: str, as_json: bool) -> None:
     _write(text, sys.stderr if as_json else sys.stdout)
     if as_json:
         _write(json.dumps(result, allow_nan=False), sys.stdout)
-    return 0
 
 
 @contextlib.contextmanager

@@ -5,8 +5,8 @@ from typing import Any
 
 from cachesim.comparison import capacity_ladder, compare, footprint, require_comparable
 from flows.compiling import say_if_compiling
-from flows.reading import STORAGE_RETRIES, StepClock, read_requests
-from flows.runtime import config_flow, io_task, progress
+from flows.reading import StepClock, read_requests
+from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress
 from infra.database import open_database
 from infra.settings import load_settings
 from schemas.config import CurveConfig
@@ -22,16 +22,17 @@ def curve(config: CurveConfig) -> dict[str, Any]:
     settings, clock = load_settings(), StepClock()
     engine = open_database(settings)
     try:
-        trace, query = read_requests(engine, config, clock)
-        all_requests = len(trace)
+        requests = read_requests(engine, settings, config, clock)
+        trace, all_requests = requests.trace, len(requests.trace)
         if config.key_sample < 1:
-            all_requests = io_task(count_requests, retries=STORAGE_RETRIES)(engine, query, trace)
+            all_requests = io_task(count_requests, retries=STORAGE_RETRIES)(engine, requests.query, trace)
     finally:
         engine.dispose()
     result = _compared(trace, all_requests, config, clock)
     with clock.step("report"):
         report = io_task(write_curves)(settings.ers_home / "reports", result)
-    return {**result, "report": str(report), "seconds": clock.seconds}
+    validation = requests.validation.as_dict()
+    return {**result, "validation": validation, "report": str(report), "seconds": clock.seconds}
 
 
 def _compared(trace: Trace, all_requests: int, config: CurveConfig, clock: StepClock) -> dict[str, Any]:

@@ -3,25 +3,30 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+import pandas as pd
 import sqlalchemy as sa
 
-from flows.runtime import io_task, progress, say
+from flows.runtime import STORAGE_RETRIES, io_task, progress, say
+from flows.validation import Validation, documented, judged
+from infra.settings import Settings
+from schemas.bundle import DataProfile
 from schemas.config import ReadConfig
 from schemas.errors import ConfigError, TraceError
 from schemas.expectations import MIN_REQUESTS
 from schemas.simulation import SimulateConfig
 from schemas.tables import cache_metrics
 from schemas.trace import Trace
+from tasks.drift import profile_of
 from tasks.extract import HOW_TO_FILL, RowQuery, Watermark, is_empty, read_rows
 from tasks.feature_columns import choose_features
 from tasks.ingest import IngestedSource, ingest_file
 from tasks.simulate import record_simulated
 from tasks.traces import to_trace
-from tasks.validate import validate_rows
 
 NO_SOURCE = "none"
-STORAGE_RETRIES = 2
+REPORTS = "reports"  # folder in the home
 
 
 class StepClock:
@@ -39,27 +44,66 @@ class StepClock:
         say(f"{name:<9} {self.seconds[name]:6.1f} s")
 
 
+@dataclass(frozen=True)
+class Requests:
+    """Requests that can be trained on.
+
+    Attributes:
+        trace: in time order.
+        query: that gave them.
+        profile: how the features of the training requests are distributed.
+        validation: what was found in the rows, and where it is told.
+    """
+
+    trace: Trace
+    query: RowQuery
+    profile: DataProfile
+    validation: Validation
+
+
 def read_requests(
     engine: sa.Engine,
+    settings: Settings,
     config: ReadConfig,
     clock: StepClock,
     feature_columns: tuple[str, ...] = (),
     training_requests: Callable[[int], int] = int,
-) -> tuple[Trace, RowQuery]:
-    """Record the source that `config` names if need be; return the validated requests, and the query that gave them.
+    decision: str | None = None,
+) -> Requests:
+    """Record the source that `config` names if need be; return the validated requests.
+
+    Rows that are invalid are left out and copied to the quarantine.
 
     Args:
         engine: of `open_database`.
+        settings: where the report of the validation goes.
         config: which requests.
         clock: times the steps.
         feature_columns: columns to learn from; which of them were taken is said on stderr.
         training_requests: of how many there are, how many, the earliest, are learned from.
+        decision: drift is measured from the data of the model for this decision; None = not at all.
 
     Raises:
         InputError: the source or a column cannot be read, or there are no such requests.
-        GateError: the requests are not fit for use.
+        UnfitError: the requests are not fit for use.
         StorageError: the database failed.
     """
+    rows, query = read_recorded(engine, config, clock, feature_columns)
+    with clock.step("validate"):
+        report, quarantined = judged(engine, rows, config, decision)
+        report.require()
+        rows = report.kept(rows)
+        rows, said = choose_features(rows, training_requests(len(rows)))
+        for line in said:
+            say(line)
+        profile = profile_of(rows.iloc[: training_requests(len(rows))], rows.attrs["feature_columns"])
+        return Requests(to_trace(rows), query, profile, documented(settings.ers_home / REPORTS, report, quarantined))
+
+
+def read_recorded(
+    engine: sa.Engine, config: ReadConfig, clock: StepClock, feature_columns: tuple[str, ...] = ()
+) -> tuple[pd.DataFrame, RowQuery]:
+    """Record the source that `config` names if need be; return the rows as they are, and the query that gave them."""
     with clock.step("record"):
         source_id = _record(engine, config)
     query = RowQuery(
@@ -73,13 +117,7 @@ def read_requests(
         key_sample=config.key_sample,
     )
     with clock.step("extract"):
-        rows = io_task(read_rows, retries=STORAGE_RETRIES)(engine, query)
-    with clock.step("validate"):
-        io_task(validate_rows)(rows).require()
-        rows, said = choose_features(rows, training_requests(len(rows)))
-        for line in said:
-            say(line)
-        return to_trace(rows), query
+        return io_task(read_rows, retries=STORAGE_RETRIES)(engine, query), query
 
 
 def _record(engine: sa.Engine, config: ReadConfig) -> int | None:

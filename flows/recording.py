@@ -6,14 +6,13 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from flows.runtime import ReportProgress, io_task, progress
+from flows.runtime import STORAGE_RETRIES, ReportProgress, io_task, progress
 from infra.database import open_database
 from infra.settings import load_settings
 from schemas.config import FlowConfig
 from tasks.ingest import IngestedSource
 
 RecordConfig = TypeVar("RecordConfig", bound=FlowConfig)
-STORAGE_RETRIES = 2
 
 
 def record(

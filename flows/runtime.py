@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 from flows.local_server import LocalServer
 from infra.settings import Settings, load_settings
 from schemas.config import Config, FlowConfig, parse
-from schemas.errors import StorageError
+from schemas.errors import StorageError, UnfitError
 
 if TYPE_CHECKING:
     from prefect import Flow, Task
@@ -32,6 +32,7 @@ ReportProgress = Callable[[int, int | None], None]
 LINE_INTERVAL_S = 10.0
 REACH_TIMEOUT_S = 10.0
 DRAIN_TIMEOUT_S = 10.0
+STORAGE_RETRIES = 2  # of a task that a database or MLflow may fail
 RETRY_DELAYS_S = (1.0, 5.0, 20.0)
 HIDDEN_FROM_LEVEL = {
     "prefect.flow_runs": logging.ERROR,
@@ -72,7 +73,12 @@ def run_flow(name: str, config: FlowConfig) -> tuple[dict[str, Any], str]:
     with _prefect_api(settings) as wait_for_api:
         module = importlib.import_module(f"flows.{name}")
         wait_for_api()
-        result: dict[str, Any] = _call(getattr(module, name), config)
+        try:
+            result: dict[str, Any] = _call(getattr(module, name), config)
+        except UnfitError as error:
+            if error.result is not None:
+                error.text = module.summary(error.result)
+            raise
     return result, module.summary(result)
 
 

@@ -10,18 +10,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from flows.compiling import kernels_on_the_way
-from flows.reading import STORAGE_RETRIES, StepClock, read_requests
-from flows.runtime import config_flow, io_task, progress, say
+from flows.reading import Requests, StepClock, read_requests
+from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
 from flows.train_summary import summary as summary  # the result of this flow as text
 from infra.database import open_database
 from infra.settings import Settings, load_settings
 from learning.describe import evaluation_dict
 from learning.problem import CacheProblem, build_problem
 from learning.train import require_device
+from schemas.bundle import DataProfile
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError, StorageError
 from schemas.names import nearest
-from schemas.trace import Trace
 from tasks.checkpoints import remove_checkpoints
 from tasks.extract import require_features
 from tasks.feature_columns import FeaturePlan
@@ -29,6 +29,7 @@ from tasks.learn import export, judge, learn, model_row
 from tasks.registry import RegisteredModel, heal, register
 from tasks.report import write_report
 from tasks.tracking import Tracker, open_tracker
+from tasks.validation_log import log_validation
 
 WEIGHABLE_COLUMNS = ("load_time_ms", "size_bytes")  # beside the chosen feature columns
 
@@ -58,26 +59,26 @@ def train(config: TrainConfig) -> dict[str, Any]:
     engine = open_database(settings)
     try:
         with kernels_on_the_way() as wait_for_kernels:
-            trace = _requests(engine, config, clock)
+            requests = _requests(engine, settings, config, clock)
             with clock.step("prepare"):
-                problem = build_problem(trace, config)
+                problem = build_problem(requests.trace, config)
             with clock.step("open"):
                 tracker = io_task(open_tracker, retries=STORAGE_RETRIES)(settings)
                 for healed in heal(engine, tracker):
                     say(healed)
-            outcome = _run(_Workplace(engine, tracker, settings, clock, wait_for_kernels), problem, config)
+            outcome = _run(_Workplace(engine, tracker, settings, clock, wait_for_kernels), requests, problem, config)
     finally:
         engine.dispose()
-    return _result(problem, config, outcome, clock)
+    return {**_result(problem, config, outcome, clock), "validation": requests.validation.as_dict()}
 
 
-def _requests(engine: sa.Engine, config: TrainConfig, clock: StepClock) -> Trace:
+def _requests(engine: sa.Engine, settings: Settings, config: TrainConfig, clock: StepClock) -> Requests:
     plan = require_features(engine, config.table, config.feature_columns)
     require_device(config.device)
     _require_weights(config, plan)
     weighed = [name for name in config.cache_weights if name in plan.found]  # to be read, whatever "auto" thinks of it
     columns = (*config.feature_columns, *weighed)
-    return read_requests(engine, config, clock, columns, config.training_requests)[0]
+    return read_requests(engine, settings, config, clock, columns, config.training_requests, config.decision)
 
 
 def _require_weights(config: TrainConfig, plan: FeaturePlan) -> None:
@@ -108,11 +109,12 @@ class _Workplace:
     wait_for_kernels: Callable[[], object]
 
 
-def _run(place: _Workplace, problem: CacheProblem, config: TrainConfig) -> Outcome:
+def _run(place: _Workplace, requests: Requests, problem: CacheProblem, config: TrainConfig) -> Outcome:
     tags = {"algorithm": config.algorithm, "decision": config.decision, "data_fingerprint": problem.trace.sha256}
     run_id = place.tracker.start_run(f"{config.decision}-{config.algorithm}", config.model_dump(mode="json"), tags)
     try:
-        outcome = _learn(place, run_id, problem, config)
+        log_validation(place.tracker, requests.validation.report, requests.validation.docs)
+        outcome = _learn(place, run_id, requests.profile, problem, config)
     except BaseException as error:
         with suppress(StorageError):  # where MLflow itself fails, the first failure is the one to tell
             place.tracker.fail(str(error) or type(error).__name__)
@@ -121,7 +123,7 @@ def _run(place: _Workplace, problem: CacheProblem, config: TrainConfig) -> Outco
     return outcome
 
 
-def _learn(place: _Workplace, run_id: str, problem: CacheProblem, config: TrainConfig) -> Outcome:
+def _learn(place: _Workplace, run_id: str, profile: DataProfile, problem: CacheProblem, config: TrainConfig) -> Outcome:
     engine, tracker, clock, home = place.engine, place.tracker, place.clock, place.settings.ers_home
     name = f"{config.decision}-{config.algorithm}-{run_id}"
     with clock.step("train"), progress("train", "decisions") as on_progress:
@@ -134,12 +136,12 @@ def _learn(place: _Workplace, run_id: str, problem: CacheProblem, config: TrainC
         evaluation = judged.evaluation
         scores = evaluation_dict(evaluation)
     with clock.step("export"):
-        bundle = io_task(export)(problem, trained, judged, config, home / "bundles" / name)
+        bundle = io_task(export)(problem, trained, judged, config, profile, home / "bundles" / name)
     with clock.step("report"):
         report = io_task(write_report)(home / "reports" / name, config.algorithm, scores, evaluation.timeline, curves)
         tracker.log_artifacts(report, "report")
     with clock.step("register"):
-        row = model_row(problem, trained, judged, config, curves, engine.dialect.name)
+        row = model_row(problem, trained, judged, config, curves, profile, engine.dialect.name)
         model = io_task(register, retries=STORAGE_RETRIES)(engine, tracker, run_id, bundle, row)
         remove_checkpoints(learned.checkpoints)
     staleness = judged.hybrid.as_dict() if judged.hybrid else None

@@ -84,6 +84,28 @@ class DataSummary(Span):
     training: Span
 
 
+class NumberProfile(BundlePart):
+    """How the values of a number were distributed."""
+
+    edges: tuple[float, ...] = Field(description="upper edges of the bins, rising; the last bin has none")
+    shares: tuple[float, ...] = Field(description="of the requests in each bin, then of those without a value")
+
+
+class TextProfile(BundlePart):
+    """How the values of a text were distributed."""
+
+    values: tuple[str, ...] = Field(description="the most frequent ones, from the first on")
+    shares: tuple[float, ...] = Field(description="of the requests with each, with another, and without one")
+
+
+class DataProfile(BundlePart):
+    """How the features of the training requests were distributed, for later data to be compared with."""
+
+    requests: int = Field(ge=1)
+    numbers: dict[str, NumberProfile]
+    texts: dict[str, TextProfile]
+
+
 class PolicyDescription(BundlePart):
     """All that is known of a policy before its files are written."""
 
@@ -102,6 +124,9 @@ class PolicyDescription(BundlePart):
     history_keys: int = Field(ge=1, description="of how many keys, the most recently requested, the history is kept")
     objective: dict[str, float] = Field(description="COLUMN: weight of what a hit is worth; empty = every hit counts 1")
     data: DataSummary
+    data_profile: DataProfile | None = Field(
+        default=None, description="of the training requests; null in bundles older than this field"
+    )
     seeds: dict[str, int]
     hyperparameters: dict[str, JsonValue]
     versions: dict[str, str] = Field(description="LIBRARY: version that it was trained and exported with")

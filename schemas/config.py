@@ -116,6 +116,14 @@ class ReadConfig(SourceConfig):
     key_sample: float = Field(
         default=1.0, gt=0, le=1, description="share of the keys to read, chosen by hash; the capacity is scaled alike"
     )
+    max_invalid_share: float = Field(
+        default=0.01, ge=0, le=1, description="share of the rows that may be invalid, left out and quarantined"
+    )
+
+    @property
+    def needed_columns(self) -> tuple[str, ...]:
+        """Columns whose values most requests must have."""
+        return ()
 
 
 class CurveConfig(ReadConfig):
@@ -136,6 +144,25 @@ class CurveConfig(ReadConfig):
         description="time to live of a copy in seconds; unset = for ever, with the policies of that name 300",
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="of the policies that draw at random")
+
+    @property
+    def needed_columns(self) -> tuple[str, ...]:
+        """Columns whose values most requests must have: what the capacity counts and what a miss costs."""
+        by_size = ("size_bytes",) if "bytes" in (self.unit, self.measure) else ()
+        return (*by_size, "load_time_ms") if self.measure == "load_time" else by_size
+
+
+class ValidateConfig(ReadConfig):
+    """Check whether recorded requests can be trained on, and whether they have changed since the last training."""
+
+    decision: Decision = Field(default="eviction", description="compare with the data of the model for this decision")
+    feature_columns: tuple[str, ...] = Field(default=(), description=FEATURES_HELP)
+
+
+class ColumnsConfig(FlowConfig):
+    """List the columns of a table: type, missing values, range, and which can be learned from."""
+
+    table: str = Field(default="cache_metrics", description="name of the table")
 
 
 class TrainConfig(ReadConfig):
@@ -256,6 +283,12 @@ class TrainConfig(ReadConfig):
         given = sorted(name for name in others if getattr(self, name) is not None)
         if given:
             raise ValueError(f"{' and '.join(given)}: not an option of {owner}, whose own are {', '.join(own)}")
+
+    @property
+    def needed_columns(self) -> tuple[str, ...]:
+        """Columns whose values most requests must have: what weighs hits, and sizes with a capacity in bytes."""
+        weighed = [name for name in ("size_bytes", "load_time_ms") if self.cache_weights.get(name)]
+        return tuple(dict.fromkeys((*(("size_bytes",) if self.cache_bytes else ()), *weighed)))
 
     def training_requests(self, requests: int) -> int:
         """Return how many of so many requests, the earliest ones, are learned from."""

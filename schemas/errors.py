@@ -5,6 +5,7 @@
     │   ├── ConfigError          an option or setting has a value that cannot be used
     │   ├── SourceError          a file or a row of it cannot be read as requests
     │   └── TraceError           the requests that were read cannot be trained on
+    │       └── UnfitError       they break expectations
     ├── GateError             3  a check said no; nothing was registered
     ├── BundleError           1  a bundle is incomplete, changed or does not do what its golden rows say
     ├── StorageError          1  a database or a registry cannot be reached or refuses the schema
@@ -12,6 +13,8 @@
 
 A message says what was wrong, where (row, column, option), and how to mend it, on one line.
 """
+
+from typing import Any
 
 
 class ErsError(Exception):
@@ -36,6 +39,20 @@ class SourceError(InputError):
 
 class TraceError(InputError):
     """The requests that were read cannot be trained on."""
+
+
+class UnfitError(TraceError):
+    """The requests that were read break expectations.
+
+    Attributes:
+        result: what a flow has to show all the same, as JSON; None = nothing.
+        text: the same as text.
+    """
+
+    def __init__(self, message: str, result: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.result = result
+        self.text = ""
 
 
 class GateError(ErsError):

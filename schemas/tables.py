@@ -91,6 +91,20 @@ cache_metrics = sa.Table(
     sa.Index("ix_cache_metrics_source_id", "source_id"),
 )
 
+cache_metrics_quarantine = sa.Table(
+    "cache_metrics_quarantine",
+    metadata,
+    sa.Column("id", BIG_ID, primary_key=True),
+    sa.Column("table_name", sa.String(255), nullable=False),
+    sa.Column("row_id", sa.BigInteger, nullable=False, doc="id in that table, which keeps the row"),
+    sa.Column("reason", sa.String(255), nullable=False, doc="the expectation that the row breaks"),
+    sa.Column("level", sa.String(16), nullable=False, doc="of the expectation: error"),
+    sa.Column("row_values", sa.JSON, nullable=False, doc="the row as it was read; what JSON lacks, as text"),
+    sa.Column("run_id", sa.String(64), doc="of the Prefect flow run that found it first"),
+    sa.Column("quarantined_at", UtcDateTime, nullable=False, default=utc_now),
+    sa.UniqueConstraint("table_name", "row_id", "reason", name="uq_cache_metrics_quarantine_row_reason"),
+)
+
 rl_models = sa.Table(
     "rl_models",
     metadata,
@@ -119,6 +133,7 @@ rl_models = sa.Table(
     sa.Column("input_dimension", sa.Integer),
     sa.Column("metrics", sa.JSON),
     sa.Column("data_fingerprint", sa.String(64)),
+    sa.Column("data_profile", sa.JSON, doc="distributions of the training requests, see schemas.bundle"),
     sa.Column("bundle_sha256", sa.String(64)),
     sa.Column("model_base64", LONG_TEXT, doc="the TorchScript file"),
     sa.Column("created_at", UtcDateTime, nullable=False, default=utc_now),

@@ -19,7 +19,7 @@ def bulk_insert(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> N
     Args:
         connection: of `writing`.
         table: as reflected, or as described in `schemas`; its names are quoted.
-        rows: its columns are named as those of `table` and have their final types: int64, float64, bool, string.
+        rows: its columns are named as those of `table` and have their final types: int64, float64, bool, string, timestamp (UTC, no zone).
 
     Raises:
         SQLAlchemyError: the database refuses a row or fails.
@@ -58,7 +58,7 @@ def _load_data(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> No
 
 
 def _execute_many(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
-    columns = {name: rows.column(name).to_pylist() for name in rows.column_names}
+    columns = {name: _plain(rows.column(name)).to_pylist() for name in rows.column_names}
     statement = sa.insert(table).compile(dialect=connection.dialect, column_keys=list(columns))
     names = statement.positiontup if statement.positional else list(columns)
     values: Any = zip(*(columns[name] for name in names or ()), strict=True)
@@ -66,6 +66,11 @@ def _execute_many(connection: sa.Connection, table: sa.Table, rows: pa.Table) ->
         values = (dict(zip(columns, row, strict=True)) for row in values)
     # Past SQLAlchemy's per-row processing, which costs more than SQLite itself; the values have their final types.
     connection.exec_driver_sql(str(statement), list(values))
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Moments as the text that databases take them from, and SQLite keeps."""
+    return column.cast(pa.string()) if pa.types.is_timestamp(column.type) else column
 
 
 def copy_text(rows: pa.Table) -> bytes:

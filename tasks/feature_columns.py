@@ -6,6 +6,7 @@ alone: a column that is empty or constant until then is, to a policy that learns
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ IDENTIFIES = "it numbers rows or objects"
 POLICY_MADE = "the recording policy influenced it"
 OTHER_TYPE = "it holds neither numbers, booleans nor text"
 NO_VALUE = "has no value in the training span"
+
+Use = Literal["auto", "by name", "no"]  # taken by "auto", only when it is named, never
 
 OWN = dict.fromkeys(("id", "timestamp", "cache_key", "key_hash", "source_id"), IDENTIFIES)  # auto does not mention them
 NEVER = OWN | dict.fromkeys(("size_bytes", "load_time_ms"), BUILT_IN)
@@ -113,6 +116,30 @@ def choose_features(rows: pd.DataFrame, training: int) -> tuple[pd.DataFrame, tu
     if plan.found or plan.left_out:
         said.append(_told(taken, left_out))
     return chosen, tuple(said)
+
+
+def feature_use(table: sa.Table, rows: pd.DataFrame) -> dict[str, tuple[Use, str]]:
+    """Return how each column of the reflected `table` can be a feature, and why not more.
+
+    Args:
+        table: where `rows` are from.
+        rows: of `read_rows` for all columns of `readable_features`, at least one; they count as the training span.
+    """
+    return {column.name: _use(column, rows) for column in table.columns}
+
+
+def readable_features(table: sa.Table) -> tuple[str, ...]:
+    """Return what to ask `read_rows` for to get all columns that can be features, as far as the schema tells."""
+    return (AUTO, *(column.name for column in table.columns if column.name in BY_NAME_ONLY))
+
+
+def _use(column: sa.Column[object], rows: pd.DataFrame) -> tuple[Use, str]:
+    why = _why_never(column) or _fault(rows[column.name])
+    if why:
+        return "no", why
+    values = rows[column.name]
+    why = BY_NAME_ONLY.get(column.name) or _why_useless(values, values, rows["id"])
+    return ("by name", why) if why else ("auto", "")
 
 
 def _warnings(name: str, span: pd.Series) -> Iterator[str]:

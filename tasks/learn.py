@@ -21,8 +21,9 @@ from learning.online import replay_online
 from learning.problem import CacheProblem
 from learning.seeds import SeedRun, best_of, seed_configs, seeds_summary, train_seeds
 from learning.train import TrainedPolicy, train
+from schemas.bundle import DataProfile
 from schemas.config import TrainConfig
-from schemas.tables import cache_metrics, utc_now
+from schemas.tables import utc_now
 from tasks.checkpoints import checkpoint_path, sweep_checkpoints
 from tasks.plots import Curves
 from tasks.tracking import Tracker
@@ -139,11 +140,19 @@ def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float | None]]:
         yield ("gap_closed" if name == POLICY else f"gap_closed.{name}"), evaluation.gaps_closed[name]
 
 
-def export(problem: CacheProblem, trained: TrainedPolicy, judged: Judged, config: TrainConfig, folder: Path) -> Path:
-    """Write the checked bundle to `folder`; see `learning.bundle.export_bundle`."""
+def export(
+    problem: CacheProblem,
+    trained: TrainedPolicy,
+    judged: Judged,
+    config: TrainConfig,
+    profile: DataProfile,
+    folder: Path,
+) -> Path:
+    """Write the checked bundle to `folder`, with the `profile` of the data; see `learning.bundle.export_bundle`."""
     states, scores = decision_states(problem, trained.policy, config.seed)
     policy = ExportedPolicy(trained.net, trained.normaliser)
     description = describe(problem, trained, judged.evaluation, config, judged.hybrid)
+    description = description.model_copy(update={"data_profile": profile})
     return export_bundle(policy, states, scores, description, folder)
 
 
@@ -153,6 +162,7 @@ def model_row(
     judged: Judged,
     config: TrainConfig,
     curves: Curves,
+    profile: DataProfile,
     database: str,
 ) -> dict[str, Any]:
     """Return what `rl_models` records of a policy, without what the registry fills in."""
@@ -162,7 +172,7 @@ def model_row(
         "cache_size": problem.served_capacity.limit if in_objects else None,
         "cache_bytes": None if in_objects else problem.served_capacity.limit,
         "max_queries": config.max_queries,
-        "table_name": cache_metrics.name,
+        "table_name": config.table,
         "timesteps": trained.timesteps,
         "feature_columns": list(problem.feature_columns),
         "cache_weights": config.cache_weights,
@@ -172,6 +182,7 @@ def model_row(
         "reward_history": curves.get("reward", []),
         "hit_rate_history": curves.get("training_hit_ratio", []),
         "training_duration_seconds": trained.seconds,
+        "data_profile": profile.model_dump(mode="json"),
         "metrics": evaluation_dict(judged.evaluation),
         "trained_at": utc_now(),
     }

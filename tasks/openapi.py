@@ -19,7 +19,7 @@ import yaml
 from schemas.errors import SourceError
 from schemas.tables import MAX_CACHE_KEY_CHARS, MAX_CACHE_NAME_CHARS
 from tasks.parameter_values import Schema, listed, values_of
-from tasks.sources import readable
+from tasks.sources.files import readable
 
 MOST_COMBINATIONS = 2**62
 MOST_REFERENCES = 50  # in a row

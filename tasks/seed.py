@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import sqlalchemy as sa
 
 from infra.database import writing
@@ -22,13 +23,14 @@ from schemas.energy import (
 from schemas.errors import ConfigError
 from schemas.simulation import SeedConfig
 from schemas.trace import FloatArray
+from tasks.bulk import bulk_insert
 from tasks.energy import AREAS, BRANCHES, ENERGY_VERSION, LINES, EnergyHours, energy_hours
 from tasks.energy_keys import FIRST_BRANCH, FIRST_MUNICIPALITY
 from tasks.ingest import Progress, no_progress
 
 SEEDED = (price_area, municipality, branche, production, consumption, exchange)
 EXCHANGE_DECIMALS = 6  # of MWh
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1)  # UTC, without a zone, as it is stored
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -86,16 +88,11 @@ def _fill(connection: sa.Connection, hours: EnergyHours, on_progress: Progress) 
     total = len(AREAS) + places + len(BRANCHES) + moments * (places * (1 + len(BRANCHES)) + 2 * len(LINES))
     done = 0
     for table, columns in _parts(hours):
-        done += _insert(connection, table, columns)
+        rows = pa.table(dict(columns))
+        bulk_insert(connection, table, rows)
+        done += rows.num_rows
         on_progress(done, total)
     return done
-
-
-def _insert(connection: sa.Connection, table: sa.Table, columns: Columns) -> int:
-    """Insert rows given as columns of equal length; return how many."""
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    connection.execute(sa.insert(table), rows)
-    return len(rows)
 
 
 def _parts(hours: EnergyHours) -> Iterator[tuple[sa.Table, Columns]]:

@@ -1,118 +1,183 @@
-"""Rejecting rows that would poison training: which rows break the suite of `schemas.expectations`, and why."""
+"""Validation: which rows and which facts about them break the expectations of `schemas.expectations`, and why."""
 
-import logging
-import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from schemas.errors import TraceError
-from schemas.expectations import OBJECT_COLUMN, training_rows
+from schemas.config import ReadConfig
+from schemas.errors import UnfitError
+from schemas.expectations import DUPLICATE, drift_of, psi_of, row_expectations, trace_expectations
+from schemas.tables import utc_now
+from schemas.trace import IntArray
+from tasks.drift import drift
+from tasks.expect import NO_ROWS, Check, run_expectations
+from tasks.extract import microseconds
+from tasks.facts import facts_of, is_duplicate
 from tasks.feature_columns import is_text
-from tasks.traces import object_codes
+from tasks.profiles import Reference
 
-SHOWN_ROWS = 5
+JUDGED_COLUMNS = ("timestamp", "cache_name", "cache_key", "size_bytes", "load_time_ms")
 
 
-@dataclass(frozen=True)
-class Check:
-    """The outcome of one expectation.
+@dataclass(frozen=True, eq=False)
+class ValidationReport:
+    """What came of the expectations.
 
     Attributes:
-        name: what was expected.
-        passed: whether it held.
-        failing_rows: rows that break it; 0 where it is about the table as a whole.
-        first_failing: (id, value) of the first rows that break it, at most five.
-        observed: what the table as a whole has, where the expectation is about that.
+        checks: the outcome of each, those about rows first.
+        checked: rows that were judged.
+        max_invalid_share: share of the rows that may be left out.
+        compared_with: the model whose training data drift is measured from, None = none.
+        psi: population stability index of each feature against that data.
+        results: the same as Great Expectations has it, about rows and about the whole.
     """
 
-    name: str
-    passed: bool
-    failing_rows: int = 0
-    first_failing: tuple[tuple[int, object], ...] = ()
-    observed: object = None
-
-    def __str__(self) -> str:
-        if self.first_failing:
-            shown = ", ".join(f"id {row} has {value}" for row, value in self.first_failing)
-            return f"{self.name}: not so in {self.failing_rows:,} row{'s' * (self.failing_rows != 1)} ({shown})"
-        return f"{self.name}: found {self.observed}"
-
-
-@dataclass(frozen=True)
-class ValidationReport:
-    """The outcome of all expectations, in the order of the suite."""
-
     checks: tuple[Check, ...]
+    checked: int
+    max_invalid_share: float
+    compared_with: str | None
+    psi: dict[str, float]
+    results: tuple[Any, ...]
+
+    @property
+    def faults(self) -> dict[str, IntArray]:
+        """The ids of the rows that break each expectation for which rows are left out."""
+        return {check.name: check.failing for check in self.checks if check.leaves_out}
+
+    @cached_property
+    def invalid(self) -> IntArray:
+        """The ids of the rows to leave out, rising."""
+        return np.unique(np.concatenate([NO_ROWS, *self.faults.values()]))
+
+    @property
+    def invalid_share(self) -> float:
+        """The share of rows to leave out."""
+        return self.invalid.size / max(self.checked, 1)
 
     @property
     def passed(self) -> bool:
-        """Whether every expectation held."""
-        return all(check.passed for check in self.checks)
+        """Whether the rows that are kept can be used."""
+        return not self._failures()
 
-    def require(self) -> None:
-        """Do nothing when all expectations held.
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for each warning."""
+        drifts = {drift_of(feature) for feature in self.psi}
+        return tuple(
+            f"{check}, against the data of {self.compared_with}" if check.name in drifts else str(check)
+            for check in self.checks
+            if check.level == "warning" and not check.passed
+        )
+
+    def kept(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the judged rows without those to leave out."""
+        if not self.invalid.size:
+            return rows
+        return rows[~rows["id"].isin(self.invalid)].reset_index(drop=True)
+
+    def require(self, result: dict[str, Any] | None = None) -> None:
+        """Do nothing when the rows that are kept can be used.
+
+        Args:
+            result: what a flow has to show even when they cannot, as JSON.
 
         Raises:
-            TraceError: one line that names each expectation that did not, how many rows break it, and the first ids.
+            UnfitError: one line that names each expectation that did not hold, how many rows break it, and the first
+                ids.
         """
-        failed = [str(check) for check in self.checks if not check.passed]
-        if failed:
-            raise TraceError(
-                f"these requests cannot be trained on: {'; '.join(failed)}; "
+        failures = self._failures()
+        if failures:
+            raise UnfitError(
+                f"these requests cannot be trained on: {'; '.join(failures)}; "
                 "mend or leave out these rows of cache_metrics, "
-                "or choose others with source, since, until and key_sample"
+                "or choose others with source, since, until and key_sample",
+                result,
             )
 
+    def _failures(self) -> list[str]:
+        failures = [str(check) for check in self.checks if check.stops]
+        if self.invalid_share > self.max_invalid_share:
+            failures += [str(check) for check in self.checks if check.leaves_out and check.failing.size]
+            failures.append(
+                f"that is {self.invalid.size:,} of {self.checked:,} rows, {self.invalid_share:.2%}, "
+                f"more than max_invalid_share {self.max_invalid_share:g}"
+            )
+        return failures
 
-def validate_rows(rows: pd.DataFrame) -> ValidationReport:
-    """Return how rows of `read_rows` meet the expectations. Nothing is written, shown or sent.
+    def as_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON."""
+        return {
+            "passed": self.passed,
+            "checked": self.checked,
+            "failed": int(self.invalid.size),
+            "max_invalid_share": self.max_invalid_share,
+            "warnings": [*self.warnings],
+            "compared_with": self.compared_with,
+            "psi": self.psi,
+            "expectations": [
+                {
+                    "name": check.name,
+                    "level": check.level,
+                    "passed": check.passed,
+                    "failing_rows": int(check.failing.size) if check.by_row else None,
+                    "first_failing_ids": [label for label, _ in check.first_failing],
+                    "observed": check.observed,
+                }
+                for check in self.checks
+            ],
+        }
+
+
+def validate_rows(
+    rows: pd.DataFrame,
+    config: ReadConfig | None = None,
+    reference: Reference | None = None,
+    now: datetime | None = None,
+) -> ValidationReport:
+    """Return how rows meet the expectations, and the rows that are kept those of the whole. Nothing is written or said.
 
     Args:
         rows: in the order and with the columns and `attrs` that `read_rows` gives.
+        config: which values are needed, and how many rows may be left out; None = the defaults.
+        reference: what drift is measured from; None = nothing.
+        now: no row may be later; None = the present moment.
     """
-    features: tuple[str, ...] = rows.attrs.get("feature_columns", ())
-    expectations = training_rows(tuple(name for name in features if not is_text(rows[name])))
-    results = _run(rows.assign(**{OBJECT_COLUMN: object_codes(rows)}), list(expectations.values()))
-    named = zip(expectations, results, strict=True)
-    return ValidationReport(tuple(_check(name, result, rows) for name, result in named))
-
-
-def _run(rows: pd.DataFrame, expectations: list[Any]) -> list[Any]:
-    """The results of Great Expectations, in the order of `expectations`."""
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": rows})
-    # Without unexpected_index_column_names, which makes a dict for each row that fails: a minute for a million.
-    shown = {"result_format": "SUMMARY", "partial_unexpected_count": SHOWN_ROWS}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pandas, about how Great Expectations uses it
-        return [batch.validate(expectation, result_format=shown) for expectation in expectations]
-
-
-def _check(name: str, result: Any, rows: pd.DataFrame) -> Check:
-    if result.exception_info.get("raised_exception"):
-        raise RuntimeError(f"expectation {name!r} could not be run: {result.exception_info['exception_message']}")
-    found: Mapping[str, Any] = result.result
-    column = result.expectation_config.kwargs.get("column")
-    labels = list(found.get("partial_unexpected_index_list") or ())[:SHOWN_ROWS]
-    failing = rows.loc[labels, ["id", column]] if labels else rows.iloc[:0, :2]
-    return Check(
-        name=name,
-        passed=bool(result.success),
-        failing_rows=int(found.get("unexpected_count") or 0),
-        first_failing=tuple((int(row_id), _plain(value)) for row_id, value in failing.itertuples(index=False)),
-        observed=_plain(found.get("observed_value")),
+    config = config or ReadConfig()
+    frame = _frame(rows)
+    numbers = [name for name in rows.attrs.get("feature_columns", ()) if not is_text(rows[name])]
+    by_row, rows_result = run_expectations(frame, row_expectations(numbers, microseconds(now or utc_now())), "rows")
+    invalid = [check.failing for check in by_row if check.leaves_out]
+    kept = rows[~frame.index.isin(np.concatenate(invalid))]
+    psi = drift(reference.profile, kept) if reference else {}
+    facts = {**facts_of(kept, config.needed_columns), **{psi_of(name): value for name, value in psi.items()}}
+    of_all, trace_result = run_expectations(
+        pd.DataFrame([facts], dtype=object),  # Python's numbers: the renderer of the page takes no others
+        trace_expectations(config.needed_columns, psi),
+        "requests",
+    )
+    return ValidationReport(
+        checks=(*by_row, *of_all),
+        checked=len(rows),
+        max_invalid_share=config.max_invalid_share,
+        compared_with=reference.name if reference else None,
+        psi=psi,
+        results=(rows_result, trace_result),
     )
 
 
-def _plain(value: object) -> object:
-    return value.item() if isinstance(value, np.generic) else value
+def _frame(rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns that are judged, labelled by id."""
+    names = dict.fromkeys((*JUDGED_COLUMNS, *rows.attrs.get("feature_columns", ())))
+    columns = {name: _plain(rows[name]) for name in names}
+    return pd.DataFrame({**columns, DUPLICATE: is_duplicate(rows)}).set_index(rows["id"].to_numpy())
+
+
+def _plain(column: pd.Series) -> Any:
+    """The values as NumPy has them, missing ones as NaN: those of nullable types take a Python call each."""
+    if pd.api.types.is_extension_array_dtype(column.dtype) and not is_text(column):
+        return column.to_numpy(np.float64, na_value=np.nan)
+    return column.array

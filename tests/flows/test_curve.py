@@ -62,7 +62,8 @@ def test_the_same_command_again_adds_nothing(
     again = command_line(home, "curve", "--source", requests_parquet, *OPTIONS, "--json").result
     assert again["report"] == curve.result["report"]
     assert rows(home) == before
-    assert len(list((home / "reports").iterdir())) == 1
+    assert {path.name for path in (home / "reports").iterdir()} == {Path(again["report"]).name, "validation"}
+    assert len(list((home / "reports" / "validation").iterdir())) == 1
 
 
 def test_the_text_is_a_table_of_capacities_by_policies(

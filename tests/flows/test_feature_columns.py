@@ -50,7 +50,10 @@ def train(home: Path, command_line: CommandLine) -> Train:
             ("session",),
             "session has 7,200 different values in the training span, at most 1,000 may be; group its values",
         ),
-        (("broken",), "broken is finite: not so in 1 row (id 4321 has inf); mend or leave out these rows"),
+        (
+            ("broken", "--max-invalid-share", "0"),
+            "broken is finite: not so in 1 row (id 4321 has inf); that is 1 of 12,000 rows",
+        ),
         (("item_count",), "item_count has no value in the training span; leave it out"),
         (("wind,wind",), "wind is named twice"),
         (("area", "--cache-weights", "area=1"), "cache_weights: area holds text; only numbers weigh hits"),

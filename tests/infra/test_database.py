@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
 import infra.database
 from infra.database import open_database, writing
 from infra.settings import Settings
 from schemas.errors import ConfigError, StorageError
-from schemas.tables import ingested_sources, metadata
+from schemas.tables import ingested_sources, metadata, rl_models
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCE = {"mapping": "{}", "name": "a", "kind": "csv", "rows": 1, "rejected_rows": 0, "skipped_rows": 0}
@@ -185,3 +187,24 @@ def test_a_full_disk_is_told_as_such(settings_of):
     with pytest.raises(StorageError, match="full; free space on the disk"):
         fill()
     engine.dispose()
+
+
+def test_a_migration_down_and_up_again_keeps_the_rows_of_older_tables(settings_of):
+    engine = open_database(settings_of())
+    with writing(engine) as connection:
+        add(connection, "x")
+        connection.execute(sa.insert(rl_models).values(registered_name="m", version=1, mlflow_run_id="r"))
+    scripts = Config()
+    scripts.set_main_option("script_location", str(Path(infra.database.__file__).parent / "migrations"))
+    with writing(engine) as connection:
+        scripts.attributes["connection"] = connection
+        command.downgrade(scripts, "0001")
+        assert "cache_metrics_quarantine" not in sa.inspect(connection).get_table_names()
+        assert "data_profile" not in {column["name"] for column in sa.inspect(connection).get_columns("rl_models")}
+    engine.dispose()
+    again = open_database(settings_of())
+    with again.connect() as connection:
+        assert connection.execute(sa.select(ingested_sources.c.sha256)).scalars().all() == ["x"]
+        found = connection.execute(sa.select(rl_models.c.mlflow_run_id, rl_models.c.data_profile)).one()
+    assert tuple(found) == ("r", None)
+    again.dispose()

@@ -195,15 +195,16 @@ def test_a_column_that_was_named_and_teaches_nothing_is_refused(
 def test_an_infinite_value_names_column_and_row(columns: Record, engine: sa.Engine) -> None:
     columns(wind=("FLOAT", [float("-inf") if n == 41 else 1.0 * n % 7 for n in range(REQUESTS)]))
     rows = read_rows(engine, RowQuery(feature_columns=("wind",)))
-    with pytest.raises(TraceError, match=r"wind is finite: not so in 1 row \(id 42 has -inf\); mend or leave out"):
-        validate_rows(rows).require()
+    report = validate_rows(rows)
+    assert report.faults["wind is finite"].tolist() == [42]
+    assert "wind is finite: not so in 1 row (id 42 has -inf)" in [str(check) for check in report.checks]
 
 
 def test_columns_of_each_kind_pass_validation_with_their_gaps(columns: Record, engine: sa.Engine) -> None:
     columns(wind=("FLOAT", repeat(1.0, None)), area=("TEXT", repeat("DK1", None)), holiday=("BOOLEAN", repeat(1, None)))
     report = validate_rows(read_rows(engine, RowQuery(feature_columns=("wind", "area", "holiday"))))
     assert report.passed
-    assert [check.name for check in report.checks][-2:] == ["wind is finite", "holiday is finite"]
+    assert {"wind is finite", "holiday is finite"} < {check.name for check in report.checks}
 
 
 @pytest.mark.parametrize("kind", ["FLOAT", "INTEGER", "NUMERIC(10, 2)"])

@@ -14,6 +14,8 @@ from infra.settings import Settings
 from learning.owner import current_owner, is_gone
 from schemas.errors import StorageError
 from tasks.tracking import METRICS_A_BATCH, OWNER_TAG, Tracker, open_tracker
+from tasks.validate import ValidationReport
+from tasks.validation_log import log_validation
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -45,6 +47,19 @@ def test_a_run_keeps_its_parameters_and_tags(tracker: Tracker) -> None:
     assert run.data.params["columns"] == "('a', 'b')"
     assert run.data.params["long"] == "x" * 6000
     assert (run.data.tags["source"], run.data.tags[OWNER_TAG]) == ("web12", current_owner())
+
+
+def test_the_drift_of_a_column_is_logged_whatever_its_name(tracker: Tracker, tmp_path: Path) -> None:
+    run_id = tracker.start_run("validated", {}, {})
+    (tmp_path / "index.html").write_text("a page")
+    psi = {"price; DROP TABLE x": 0.5, "../a//b": 1.0, "gap between requests": 0.0, "blåbær": 2.0, "x" * 300: 3.0}
+    log_validation(tracker, ValidationReport((), 7, 0.01, "m", psi, ()), tmp_path)
+    tracker.finish()
+    metrics = tracker.client.get_run(run_id).data.metrics
+    assert sorted(value for name, value in metrics.items() if name.startswith("psi.")) == sorted(psi.values())
+    assert metrics["psi.gap between requests"] == 0
+    assert (metrics["validation_checked_rows"], metrics["validation_failed_rows"]) == (7, 0)
+    assert [found.path for found in tracker.client.list_artifacts(run_id, "validation")] == ["validation/index.html"]
 
 
 def test_a_curve_arrives_whole_in_a_few_calls(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,14 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
+
+from infra.migrations.steps import LONG_TEXT, MOMENT, create_table
 
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 TABLES = (
     "price_area",
     "municipality",
@@ -24,12 +24,12 @@ TABLES = (
 
 def upgrade() -> None:
     """Create the eight tables, as they were at this revision."""
-    op.create_table(
+    create_table(
         "price_area",
         sa.Column("code", sa.String(8), primary_key=True),
         sa.Column("name", sa.String(64), nullable=False),
     )
-    op.create_table(
+    create_table(
         "municipality",
         sa.Column("code", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("name", sa.String(64), nullable=False),
@@ -37,51 +37,51 @@ def upgrade() -> None:
         sa.Column("inhabitants", sa.Integer, nullable=False),
     )
     op.create_index("ix_municipality_price_area", "municipality", ["price_area"])
-    op.create_table(
+    create_table(
         "branche",
         sa.Column("code", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("name", sa.String(64), nullable=False),
     )
-    op.create_table(
+    create_table(
         "production",
         sa.Column("municipality", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("hour", sa.DateTime, primary_key=True),
+        sa.Column("hour", MOMENT, primary_key=True),
         sa.Column("wind_mwh", sa.Double, nullable=False),
         sa.Column("solar_mwh", sa.Double, nullable=False),
         sa.Column("thermal_mwh", sa.Double, nullable=False),
     )
-    op.create_table(
+    create_table(
         "consumption",
         sa.Column("municipality", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("hour", sa.DateTime, primary_key=True),
+        sa.Column("hour", MOMENT, primary_key=True),
         sa.Column("branche", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("mwh", sa.Double, nullable=False),
     )
-    op.create_table(
+    create_table(
         "exchange",
         sa.Column("price_area", sa.String(8), primary_key=True),
-        sa.Column("hour", sa.DateTime, primary_key=True),
+        sa.Column("hour", MOMENT, primary_key=True),
         sa.Column("neighbour", sa.String(8), primary_key=True),
         sa.Column("mwh", sa.Double, nullable=False),
     )
-    op.create_table(
+    create_table(
         "request_cache",
         sa.Column("key_sha256", sa.String(64), primary_key=True),
         sa.Column("cache_key", sa.String(2048), nullable=False),
         sa.Column("body", LONG_TEXT, nullable=False),
         sa.Column("size_bytes", sa.BigInteger, nullable=False),
-        sa.Column("created_at", sa.DateTime, nullable=False),
-        sa.Column("expires_at", sa.DateTime),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("expires_at", MOMENT),
     )
     op.create_index("ix_request_cache_expires_at", "request_cache", ["expires_at"])
-    op.create_table(
+    create_table(
         "energy_seed",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("generator_version", sa.Integer, nullable=False),
         sa.Column("days", sa.Integer, nullable=False),
         sa.Column("seed", sa.BigInteger, nullable=False),
         sa.Column("rows", sa.BigInteger, nullable=False),
-        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
     )
 
 
