@@ -19,7 +19,7 @@ from schemas.simulation import SimulateConfig
 from schemas.tables import cache_metrics
 from schemas.trace import Trace
 from tasks.drift import profile_of
-from tasks.extract import HOW_TO_FILL, RowQuery, Watermark, is_empty, read_rows
+from tasks.extract import HOW_TO_FILL, RowQuery, Watermark, is_empty, read_rows, watermark
 from tasks.feature_columns import choose_features
 from tasks.ingest import IngestedSource, ingest_file
 from tasks.simulate import record_simulated
@@ -51,12 +51,14 @@ class Requests:
     Attributes:
         trace: in time order.
         query: that gave them.
+        watermark: up to where rows were read, the invalid ones included.
         profile: how the features of the training requests are distributed.
         validation: what was found in the rows, and where it is told.
     """
 
     trace: Trace
     query: RowQuery
+    watermark: Watermark
     profile: DataProfile
     validation: Validation
 
@@ -89,6 +91,7 @@ def read_requests(
         StorageError: the database failed.
     """
     rows, query = read_recorded(engine, config, clock, feature_columns)
+    mark = watermark(rows)
     with clock.step("validate"):
         report, quarantined = judged(engine, rows, config, decision)
         report.require()
@@ -97,7 +100,8 @@ def read_requests(
         for line in said:
             say(line)
         profile = profile_of(rows.iloc[: training_requests(len(rows))], rows.attrs["feature_columns"])
-        return Requests(to_trace(rows), query, profile, documented(settings.ers_home / REPORTS, report, quarantined))
+        validation = documented(settings.ers_home / REPORTS, report, quarantined)
+        return Requests(to_trace(rows), query, mark, profile, validation)
 
 
 def read_recorded(

@@ -69,7 +69,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
             outcome = _run(_Workplace(engine, tracker, settings, clock, wait_for_kernels), requests, problem, config)
     finally:
         engine.dispose()
-    return {**_result(problem, config, outcome, clock), "validation": requests.validation.as_dict()}
+    return _result(requests, problem, config, outcome, clock)
 
 
 def _requests(engine: sa.Engine, settings: Settings, config: TrainConfig, clock: StepClock) -> Requests:
@@ -148,7 +148,9 @@ def _learn(place: _Workplace, run_id: str, profile: DataProfile, problem: CacheP
     return Outcome(run_id, tracker.shown_uri, model, bundle, report, scores, learned.seeds, staleness)
 
 
-def _result(problem: CacheProblem, config: TrainConfig, outcome: Outcome, clock: StepClock) -> dict[str, Any]:
+def _result(
+    requests: Requests, problem: CacheProblem, config: TrainConfig, outcome: Outcome, clock: StepClock
+) -> dict[str, Any]:
     return {
         "run_id": outcome.run_id,
         "tracking_uri": outcome.tracking_uri,
@@ -161,7 +163,10 @@ def _result(problem: CacheProblem, config: TrainConfig, outcome: Outcome, clock:
             "distinct_keys": problem.trace.distinct_keys,
             "fingerprint": problem.trace.sha256,
             "training_requests": problem.training,
+            "table": requests.query.table,
+            "watermark": str(requests.watermark),
         },
+        "validation": requests.validation.as_dict(),
         "cache": {problem.served_capacity.unit: problem.served_capacity.limit},
         "cache_weights": config.cache_weights,
         "decision": {

@@ -19,7 +19,8 @@ def bulk_insert(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> N
     Args:
         connection: of `writing`.
         table: as reflected, or as described in `schemas`; its names are quoted.
-        rows: its columns are named as those of `table` and have their final types: int64, float64, bool, string, timestamp (UTC, no zone).
+        rows: its columns are named as those of `table` and have their final types; moments are
+            UTC without a zone.
 
     Raises:
         SQLAlchemyError: the database refuses a row or fails.
