@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-COMMANDS = ("replay", "endless", "sampling", "history")
+COMMANDS = ("replay", "endless", "sampling", "history", "extract")
 HEAD = """# Results
 
 Written by `make bench`. Speeds depend on the machine, which each result names; the ratios were measured side by side.

@@ -1,5 +1,7 @@
 """SQLAlchemy engines: how each database is connected to."""
 
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +9,9 @@ import sqlalchemy as sa
 
 BUSY_TIMEOUT_S = 60.0  # longer than recording a few million rows in one transaction holds the lock
 CONNECT_TIMEOUT_S = 10
+WAL_RETRY_S = 0.02
 WAL_LIMIT_BYTES = 64 * 2**20
 SQLITE_PRAGMAS = (
-    "journal_mode = WAL",
     "synchronous = NORMAL",  # with WAL a power cut may lose the last commits, never the integrity
     f"journal_size_limit = {WAL_LIMIT_BYTES}",
     "cache_size = -65536",  # KiB, 64 MiB
@@ -36,8 +38,22 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver's own BEGIN leaves schema changes outside of the transaction: SQLAlchemy's event begins it instead.
     connection.isolation_level = None
+    _use_wal(connection)
     for pragma in SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _use_wal(connection: Any) -> None:
+    """Several that open a new file at once lock each other out, for which SQLite does not wait by itself."""
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline_s:
+                raise
+            time.sleep(WAL_RETRY_S)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -15,7 +15,6 @@ from infra.database import reflected_table, writing
 from schemas.config import IngestConfig
 from schemas.errors import SourceError
 from schemas.tables import MAX_MAPPING_CHARS, cache_metrics, ingested_sources, key_hash
-from schemas.trace import IntArray
 from tasks.bulk import bulk_insert
 from tasks.keys import KeyNormaliser
 from tasks.rows import RowNormaliser
@@ -128,17 +127,15 @@ def set_counts(connection: sa.Connection, source_id: int, **counts: int) -> None
 
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: pa.Table, source_id: int) -> None:
     """Insert checked rows, with the hash of their key."""
-    hashes = pa.array(_key_hashes(rows.column("cache_key")))
     source = pa.repeat(pa.scalar(source_id), rows.num_rows)
-    bulk_insert(connection, table, rows.append_column("key_hash", hashes).append_column("source_id", source))
+    bulk_insert(connection, table, with_hashes(rows).append_column("source_id", source))
 
 
-def _key_hashes(keys: pa.ChunkedArray) -> IntArray:
-    """Return the int64 hash of each key; each distinct key is hashed once."""
-    encoded = keys.combine_chunks().dictionary_encode()
+def with_hashes(rows: pa.Table) -> pa.Table:
+    """Return rows with the column key_hash; each distinct key is hashed once."""
+    encoded = rows.column("cache_key").combine_chunks().dictionary_encode()
     hashes = np.array([key_hash(key) for key in encoded.dictionary.to_pylist()], np.int64)
-    codes: IntArray = encoded.indices.to_numpy()
-    return hashes[codes]
+    return rows.append_column("key_hash", pa.array(hashes[encoded.indices.to_numpy()]))
 
 
 def _ingest(
