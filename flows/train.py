@@ -13,7 +13,7 @@ from flows.compiling import kernels_on_the_way
 from flows.reading import Requests, StepClock, read_requests
 from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
 from flows.train_summary import summary as summary  # the result of this flow as text
-from infra.database import open_database
+from infra.database import database_kind, open_database
 from infra.settings import Settings, load_settings
 from learning.describe import evaluation_dict
 from learning.problem import CacheProblem, build_problem
@@ -141,7 +141,7 @@ def _learn(place: _Workplace, run_id: str, profile: DataProfile, problem: CacheP
         report = io_task(write_report)(home / "reports" / name, config.algorithm, scores, evaluation.timeline, curves)
         tracker.log_artifacts(report, "report")
     with clock.step("register"):
-        row = model_row(problem, trained, judged, config, curves, profile, engine.dialect.name)
+        row = model_row(problem, trained, judged, config, curves, profile, database_kind(engine))
         model = io_task(register, retries=STORAGE_RETRIES)(engine, tracker, run_id, bundle, row)
         remove_checkpoints(learned.checkpoints)
     staleness = judged.hybrid.as_dict() if judged.hybrid else None

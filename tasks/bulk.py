@@ -42,7 +42,7 @@ def _copy(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
 
 
 def _load_data(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
-    if not connection.exec_driver_sql("SELECT @@local_infile").scalar_one():
+    if not _allows_files(connection):
         _execute_many(connection, table, rows)
         return
     name, columns = _quoted(connection, table, rows)
@@ -56,6 +56,12 @@ def _load_data(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> No
         told = changed[0][2] if changed else f"{loaded} of {rows.num_rows} rows were taken"
         shown = connection.engine.url.render_as_string(hide_password=True)
         raise StorageError(f"database {shown}: table {table.name}: {told}; nothing was written")
+
+
+def _allows_files(connection: sa.Connection) -> bool:
+    """Whether both ends let LOAD DATA LOCAL read a file of this machine."""
+    here = str(connection.engine.url.query.get("local_infile", "1")).lower() not in ("0", "false", "no", "off")
+    return here and bool(connection.exec_driver_sql("SELECT @@local_infile").scalar_one())
 
 
 def _execute_many(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:

@@ -12,6 +12,7 @@ from schemas.errors import TraceError
 
 FETCH_ROWS = 100_000
 FAST_DATABASES = ("mysql", "postgresql")
+HARMLESS_OPTIONS = frozenset({"charset", "local_infile"})
 
 
 def fetch(connection: sa.Connection, query: sa.Select[Any], table: sa.Table) -> pa.Table:
@@ -40,12 +41,13 @@ def fetch(connection: sa.Connection, query: sa.Select[Any], table: sa.Table) -> 
 def _suits_fast_reader(connection: sa.Connection, columns: list[sa.Column[Any]]) -> bool:
     """Not SQLite: connectorx brings a library of its own, and two in a process take each other's locks away.
 
-    It opens a connection of its own, which knows no options in the address.
+    It opens a connection of its own, which knows no options in the address but those that change nothing for it.
     """
     url = connection.engine.url
     zoned = any(isinstance(column.type, sa.TIMESTAMP) for column in columns)  # MySQL gives it in the session's zone
     backend = url.get_backend_name()
-    return backend in FAST_DATABASES and not url.query and bool(url.host) and not (zoned and backend == "mysql")
+    suits = backend in FAST_DATABASES and bool(url.host) and HARMLESS_OPTIONS.issuperset(url.query)
+    return suits and not (zoned and backend == "mysql")
 
 
 def _fast_chunks(connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema) -> Iterator[pa.Table]:
@@ -55,7 +57,7 @@ def _fast_chunks(connection: sa.Connection, query: sa.Select[Any], schema: pa.Sc
     dialect = dialect_type(paramstyle="named")  # else a percent sign in a name would be doubled
     text = str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
     url = connection.engine.url
-    address = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=False)
+    address = url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=False)
     batches: Any = connectorx.read_sql(address, text, return_type="arrow_stream", batch_size=FETCH_ROWS)
     for batch in batches:
         arrays = [_cast(array, field.type) for array, field in zip(batch.columns, schema, strict=True)]

@@ -146,5 +146,5 @@ def test_columns_are_listed_without_a_server(home, command_line):
     assert "origin_version" in done.err
     wrong = command_line(home, "columns", "--table", "cache_metric")
     assert (wrong.status, wrong.out) == (2, "")
-    assert wrong.err.startswith("error: table: the database has no table cache_metric; did you mean cache_metrics or")
+    assert wrong.err.startswith("error: table 'cache_metric' is not in the database ")
     assert wrong.err.count("\n") == 1

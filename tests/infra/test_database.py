@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
-import infra.database
+import infra.engines
 from infra.database import open_database, writing
 from infra.settings import Settings
 from schemas.errors import ConfigError, StorageError
@@ -97,7 +97,7 @@ def test_sqlite_runs_in_wal_mode_with_a_busy_timeout(settings_of):
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
         timeout_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
     engine.dispose()
-    assert timeout_ms == infra.database.BUSY_TIMEOUT_S * 1000
+    assert timeout_ms == infra.engines.BUSY_TIMEOUT_S * 1000
 
 
 def test_a_file_that_is_no_database_is_one_clear_line(settings_of, tmp_path):
@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(settings_of, tmp_path):
 
 
 def test_a_locked_database_is_one_clear_line(settings_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(infra.database, "BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(infra.engines, "BUSY_TIMEOUT_S", 0.1)
     engine = open_database(settings_of())
     other = sqlite3.connect(tmp_path / "home" / "ers.db")
     other.execute("BEGIN IMMEDIATE")

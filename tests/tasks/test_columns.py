@@ -102,7 +102,7 @@ def test_what_sqlite_lets_into_a_column_of_moments_is_no_crash(engine):
 @pytest.mark.parametrize("name", ["cache_metric", 'cache_metrics"; DROP TABLE rl_models; --', "sqlite_master", ""])
 def test_a_table_that_does_not_exist_is_one_line_and_nothing_runs(name, engine):
     tables = sa.inspect(engine).get_table_names()
-    with pytest.raises(ConfigError, match=r"^table: the database has no table") as caught:
+    with pytest.raises(ConfigError, match=r"^table .* is not in the database") as caught:
         describe_columns(engine, name)
     assert "\n" not in str(caught.value)
     assert sa.inspect(engine).get_table_names() == tables
