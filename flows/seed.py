@@ -3,13 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from flows.runtime import config_flow, io_task, progress
+from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress
 from infra.database import open_database
 from infra.settings import load_settings
 from schemas.simulation import SeedConfig
 from tasks.seed import seed_tables
-
-STORAGE_RETRIES = 2
 
 
 @config_flow(SeedConfig)

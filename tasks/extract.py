@@ -235,8 +235,6 @@ def _frame(rows: pa.Table, table: str) -> pd.DataFrame:
     timestamp = rows.column("timestamp")
     if timestamp.null_count:
         raise TraceError(f"table {table}: {timestamp.null_count:,} rows have no timestamp; mend or leave them out")
-    if pc.count_distinct(rows.column("id")).as_py() < rows.num_rows:
-        raise TraceError(f"table {table}: the same id stands in several rows; number the rows")
     if pa.types.is_timestamp(timestamp.type):
         position = rows.column_names.index("timestamp")
         rows = rows.set_column(position, "timestamp", timestamp.cast(pa.int64()))
@@ -245,6 +243,8 @@ def _frame(rows: pa.Table, table: str) -> pd.DataFrame:
     frame: pd.DataFrame = (rows if order is None else rows.take(order)).to_pandas(
         types_mapper=kinds.get, self_destruct=True, split_blocks=True
     )
+    if not frame["id"].is_unique:
+        raise TraceError(f"table {table}: the same id stands in several rows; number the rows")
     return frame.astype({"id": np.int64, "timestamp": np.int64})
 
 

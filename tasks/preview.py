@@ -10,7 +10,10 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from infra.database import reflected_table
+from infra.engines import create_engine
 from schemas.config import KEY_RULES, PreviewConfig
+from schemas.errors import ConfigError
 from schemas.tables import cache_metrics
 from tasks.ingest import MAX_REJECTED_SHARE
 from tasks.keys import KeyNormaliser
@@ -73,12 +76,13 @@ def present_table(url: sa.URL) -> sa.Table:
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         return cache_metrics  # connecting would make the file
     try:
-        engine = sa.create_engine(url)
+        engine = create_engine(url)
         try:
-            return sa.Table(cache_metrics.name, sa.MetaData(), autoload_with=engine)
+            with engine.connect() as connection:
+                return reflected_table(connection, cache_metrics.name)
         finally:
             engine.dispose()
-    except (SQLAlchemyError, ModuleNotFoundError):  # no such table, or no such database
+    except (SQLAlchemyError, ModuleNotFoundError, ConfigError):  # no such table, or no such database
         return cache_metrics
 
 

@@ -93,7 +93,7 @@ class ValidationReport:
         if failures:
             raise UnfitError(
                 f"these requests cannot be trained on: {'; '.join(failures)}; "
-                "mend or leave out these rows of cache_metrics, "
+                "mend these rows or leave them out, "
                 "or choose others with source, since, until and key_sample",
                 result,
             )

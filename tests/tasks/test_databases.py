@@ -22,7 +22,7 @@ from benchmarks.servers import PASSWORD, DatabaseServer
 from infra.database import open_database, writing
 from infra.settings import Settings
 from schemas.config import IngestConfig
-from schemas.errors import ConfigError, ErsError, SourceError, StorageError
+from schemas.errors import ConfigError, ErsError, SourceError, StorageError, TraceError
 from schemas.tables import MAX_CACHE_KEY_CHARS, cache_metrics, ingested_sources, key_hash
 from tasks.extract import RowQuery, read_rows, watermark
 from tasks.ingest import ingest_file
@@ -250,6 +250,16 @@ def test_a_table_of_the_users_own_is_read_when_it_has_the_columns(engine):
     assert to_trace(rows).size_bytes.tolist() == [1, 1]
     with pytest.raises(ConfigError, match="key_sample: table requests has no key_hash"):
         read_rows(engine, RowQuery(table="requests", key_sample=0.5))
+
+
+@on_each_database
+def test_rows_with_the_same_id_are_refused_also_across_pages(engine, reader, monkeypatch):
+    monkeypatch.setattr("tasks.fetch.FETCH_ROWS", 2)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE twice (id INTEGER, timestamp BIGINT, cache_name TEXT, cache_key TEXT)")
+        connection.exec_driver_sql("INSERT INTO twice VALUES (1, 1, 'a', 'b'), (2, 2, 'a', 'b'), (2, 2, 'a', 'b')")
+    with pytest.raises(TraceError, match="table twice: the same id stands in several rows"):
+        read_rows(engine, RowQuery(table="twice"))
 
 
 @on_each_database
