@@ -101,10 +101,13 @@ def _pages(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[list[An
     The drivers keep all rows of a result, and what they offer to stream leaves loose ends when a server goes away.
     """
     row_id = query.selected_columns["id"]
-    page, skipped = query, 0
+    page, skipped, last = query, 0, None
     while rows := connection.execute(page.order_by(row_id).limit(FETCH_ROWS)).all()[skipped:]:
         yield list(rows)
-        page, skipped = query.where(row_id >= rows[-1].id), 1
+        if rows[-1].id == last:
+            return  # so often the same id that there is no way on
+        last, skipped = rows[-1].id, 1
+        page = query.where(row_id >= last)
 
 
 def _array(values: tuple[Any, ...], field: pa.Field) -> pa.Array:
