@@ -21,7 +21,7 @@ SQLITE_PRAGMAS = (
 def create_engine(url: sa.URL) -> sa.Engine:
     """Return an engine on `url`, of which nothing is connected yet; the folder of an SQLite file is made.
 
-    Moments without a zone are UTC on each connection, text is UTF-8, and what MySQL would cut off is an error.
+    Text is UTF-8. MySQL tells TIMESTAMPs in UTC, and what it would cut off is an error.
     """
     return _ENGINES.get(url.get_backend_name(), sa.create_engine)(url)
 
@@ -72,7 +72,7 @@ def _mysql(url: sa.URL) -> sa.Engine:
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:
-    options = {"connect_timeout": CONNECT_TIMEOUT_S, "options": "-c timezone=UTC", "client_encoding": "utf8"}
+    options = {"connect_timeout": CONNECT_TIMEOUT_S, "client_encoding": "utf8"}
     given = {name: value for name, value in options.items() if name not in url.query}
     return sa.create_engine(url, pool_pre_ping=True, connect_args=given)
 

@@ -1,5 +1,9 @@
 """The whole pipeline on each database: the same requests give the same policy, and mistakes are one line."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
@@ -9,6 +13,16 @@ from tests.flows.conftest import TrainedRun
 from tests.flows.running import CommandLine
 
 SERVERS = ("mariadb", "postgresql")
+DROPPING = {
+    "mariadb": (
+        "SELECT id FROM information_schema.processlist WHERE db = :name AND info LIKE 'LOAD DATA%'",
+        "KILL {}",
+    ),
+    "postgresql": (
+        "SELECT pid FROM pg_stat_activity WHERE datname = :name AND query LIKE 'COPY%'",
+        "SELECT pg_terminate_backend({})",
+    ),
+}
 pytestmark = pytest.mark.parametrize("kind", SERVERS)
 
 
@@ -44,6 +58,35 @@ def registered(url: sa.URL | str) -> tuple[sa.Row, int]:
     return model, rows
 
 
+@pytest.mark.slow
+def test_a_connection_dropped_while_it_loads_is_retried(kind, databases, command_line, tmp_path):
+    url = databases.url(kind)
+    path = tmp_path / "requests.parquet"
+    pd.DataFrame({"timestamp": range(400_000), "key": [n % 100 for n in range(400_000)]}).to_parquet(path)
+    with ThreadPoolExecutor(1) as pool:
+        dropped = pool.submit(drop_one_load, kind, url)
+        done = command_line(tmp_path, "ingest", "--source", path, "--json", DB_URL=address(url))
+        assert dropped.result() == 1
+    assert done.result["added_rows"] == 400_000
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(cache_metrics)).scalar_one() == 400_000
+    engine.dispose()
+
+
+def drop_one_load(kind: str, url: sa.URL) -> int:
+    """End the first connection that is seen loading rows into the database; return how many were ended."""
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    find, drop = DROPPING[kind]
+    deadline_s = time.monotonic() + 60
+    with engine.connect() as connection:
+        while time.monotonic() < deadline_s:
+            for (number,) in connection.execute(sa.text(find), {"name": url.database}).all():
+                connection.exec_driver_sql(drop.format(number))
+                return 1
+    return 0
+
+
 def test_the_parts_of_an_address_work_like_the_whole(kind, databases, command_line, tmp_path):
     url = databases.url(kind)
     driver = {"mariadb": "mariadb+pymysql", "postgresql": "postgresql+psycopg"}[kind]
@@ -62,6 +105,7 @@ def test_the_parts_of_an_address_work_like_the_whole(kind, databases, command_li
         (("columns",), {"password": "wrong-hunter2"}, 1, "check the user and the password"),
         (("columns",), {"port": 1}, 1, "check host and port, and that the server runs"),
         (("curve", "--table", "nothing"), {}, 2, "table 'nothing' is not in the database"),
+        (("curve", "--key-sample", "0.5) OR (1=1"), {}, 2, "key_sample"),
         (("curve", "--after", "yesterday"), {}, 2, "after: takes TIMESTAMP_US:ID"),
     ],
 )
