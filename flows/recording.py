@@ -11,12 +11,14 @@ from infra.database import open_database
 from infra.settings import load_settings
 from schemas.config import FlowConfig
 from tasks.ingest import IngestedSource
+from tasks.seed import SeededTables
 
 RecordConfig = TypeVar("RecordConfig", bound=FlowConfig)
+Recorded = IngestedSource | SeededTables
 
 
 def record(
-    recorder: Callable[[sa.Engine, RecordConfig, ReportProgress], IngestedSource], config: RecordConfig, label: str
+    recorder: Callable[[sa.Engine, RecordConfig, ReportProgress], Recorded], config: RecordConfig, label: str
 ) -> dict[str, Any]:
     """Run `recorder` on the database of the settings as a task; return what the table holds now, as JSON."""
     engine = open_database(load_settings())

@@ -5,7 +5,7 @@ Users may add columns of their own to `cache_metrics`; code that needs those ref
 """
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +17,8 @@ from schemas.config import REQUESTS_TABLE
 MAX_CACHE_NAME_CHARS = 255
 MAX_CACHE_KEY_CHARS = 2048
 MAX_MAPPING_CHARS = 512  # an index of MySQL takes 3072 bytes, and a character up to 4
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 metadata = sa.MetaData()
 LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
@@ -45,6 +47,16 @@ class UtcDateTime(TypeDecorator[datetime]):
 def utc_now() -> datetime:
     """Return the present moment, in UTC."""
     return datetime.now(UTC)
+
+
+def aware(moment: datetime) -> datetime:
+    """Return a moment with its zone; without one it is UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def microseconds(moment: datetime) -> int:
+    """Return microseconds since 1970 UTC; a moment without a zone is UTC."""
+    return (aware(moment) - EPOCH) // timedelta(microseconds=1)
 
 
 def key_hash(cache_key: str) -> int:

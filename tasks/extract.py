@@ -15,12 +15,11 @@ from cachesim.categories import MAX_CHARS
 from cachesim.keysample import sql_condition
 from infra.database import reading, reflected_table
 from schemas.errors import ConfigError, TraceError
-from schemas.tables import cache_metrics
+from schemas.tables import EPOCH, aware, cache_metrics, microseconds
 from schemas.trace import Trace
 from tasks.feature_columns import FeaturePlan, plan_features
 from tasks.fetch import fetch
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEEDED = ("id", "timestamp", "cache_name", "cache_key")
 OPTIONAL = ("size_bytes", "load_time_ms", "origin_version")  # null throughout where a table lacks them
 HOW_TO_FILL = "record some: `python -m flows ingest --source access.log`, or simulated ones: `python -m flows simulate`"
@@ -217,17 +216,8 @@ def _moment(table: sa.Table, moment: datetime) -> Any:
     kind = table.c.timestamp.type
     if not isinstance(kind, sa.DateTime):
         return microseconds(moment)
-    aware = _aware(moment)
-    return aware if kind.timezone else aware.astimezone(UTC).replace(tzinfo=None)
-
-
-def microseconds(moment: datetime) -> int:
-    """Return microseconds since 1970 UTC; a moment without a zone is UTC."""
-    return (_aware(moment) - EPOCH) // timedelta(microseconds=1)
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    utc = aware(moment)
+    return utc if kind.timezone else utc.astimezone(UTC).replace(tzinfo=None)
 
 
 def _frame(rows: pa.Table, table: str) -> pd.DataFrame:
@@ -277,4 +267,4 @@ def _nothing(connection: sa.Connection, table: sa.Table, query: RowQuery) -> str
 
 def _iso(timestamp: int | datetime) -> str:
     moment = timestamp if isinstance(timestamp, datetime) else EPOCH + timedelta(microseconds=timestamp)
-    return _aware(moment).isoformat()
+    return aware(moment).isoformat()

@@ -3,13 +3,14 @@
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from schemas.errors import TraceError
+from schemas.tables import aware
 
 FETCH_ROWS = 20_000
 FAST_DATABASES = ("mysql", "postgresql")
@@ -134,8 +135,7 @@ def _whole(value: Any) -> int:
 
 
 def _moment(value: Any) -> datetime:
-    moment = datetime.fromisoformat(value)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware(datetime.fromisoformat(value))
 
 
 MOMENT = pa.timestamp("us", "UTC")

@@ -14,12 +14,11 @@ from infra.database import reflected_table
 from infra.engines import create_engine
 from schemas.config import KEY_RULES, PreviewConfig
 from schemas.errors import ConfigError
-from schemas.tables import cache_metrics
+from schemas.tables import EPOCH, cache_metrics
 from tasks.ingest import MAX_REJECTED_SHARE
 from tasks.keys import KeyNormaliser
 from tasks.rows import RowNormaliser
 from tasks.sources import CHUNK_ROWS, SHOWN_REJECTIONS, Chunk, Reading, identify, open_reading
-from tasks.sources.logged import EPOCH
 
 SHOWN_ROWS = 5
 OBJECT = ["cache_name", "cache_key"]

@@ -22,6 +22,7 @@ from schemas.energy import (
 )
 from schemas.errors import ConfigError
 from schemas.simulation import SeedConfig
+from schemas.tables import EPOCH
 from schemas.trace import FloatArray
 from tasks.bulk import bulk_insert
 from tasks.energy import AREAS, BRANCHES, ENERGY_VERSION, LINES, EnergyHours, energy_hours
@@ -30,7 +31,6 @@ from tasks.ingest import Progress, no_progress
 
 SEEDED = (price_area, municipality, branche, production, consumption, exchange)
 EXCHANGE_DECIMALS = 6  # of MWh
-EPOCH = datetime(1970, 1, 1)  # UTC, without a zone, as it is stored
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -100,7 +100,8 @@ def _parts(hours: EnergyHours) -> Iterator[tuple[sa.Table, Columns]]:
     areas = [code for code, _, _ in AREAS]
     branches = [FIRST_BRANCH + number for number in range(len(BRANCHES))]
     places = [FIRST_MUNICIPALITY + number for number in range(hours.area.size)]
-    moments = [EPOCH + timedelta(hours=hour) for hour in hours.hour.tolist()]
+    midnight = EPOCH.replace(tzinfo=None)  # as it is stored
+    moments = [midnight + timedelta(hours=hour) for hour in hours.hour.tolist()]
     yield price_area, {"code": areas, "name": [name for _, name, _ in AREAS]}
     yield branche, {"code": branches, "name": [name for name, _, _ in BRANCHES]}
     yield (

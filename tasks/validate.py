@@ -11,11 +11,10 @@ import pandas as pd
 from schemas.config import ReadConfig
 from schemas.errors import UnfitError
 from schemas.expectations import DUPLICATE, drift_of, psi_of, row_expectations, trace_expectations
-from schemas.tables import utc_now
+from schemas.tables import microseconds, utc_now
 from schemas.trace import IntArray
 from tasks.drift import drift
 from tasks.expect import NO_ROWS, Check, run_expectations
-from tasks.extract import microseconds
 from tasks.facts import facts_of, is_duplicate
 from tasks.feature_columns import is_text
 from tasks.profiles import Reference

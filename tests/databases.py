@@ -5,12 +5,15 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from benchmarks.servers import DatabaseServer, ServerMissingError, mariadb, postgresql
+from infra.database import writing
 from infra.settings import Settings
+from schemas.tables import cache_metrics, ingested_sources, key_hash
 
 KINDS = ("sqlite", "mariadb", "postgresql")
 on_each_database = pytest.mark.parametrize("database_kind", KINDS, indirect=True)
@@ -64,3 +67,16 @@ def add_column(engine: sa.Engine, name: str, sql_type: str) -> None:
     quoted = engine.dialect.identifier_preparer.quote_identifier(name)
     with engine.begin() as connection:
         connection.exec_driver_sql(f"ALTER TABLE cache_metrics ADD COLUMN {quoted} {sql_type}")
+
+
+def counts(engine: sa.Engine) -> list[int]:
+    """Rows of `cache_metrics` and of `ingested_sources`."""
+    with engine.connect() as connection:
+        tables = (cache_metrics, ingested_sources)
+        return [connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() for table in tables]
+
+
+def insert_requests(engine: sa.Engine, rows: list[dict[str, Any]]) -> None:
+    """Insert rows of `cache_metrics`, with the hashes of their keys."""
+    with writing(engine) as connection:
+        connection.execute(sa.insert(cache_metrics), [r | {"key_hash": key_hash(r["cache_key"])} for r in rows])

@@ -1,9 +1,10 @@
 """Requests that a web server logged as JSON objects, with the names that nginx's variables and others have."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from schemas.tables import microseconds
 from tasks.moments import END_OF_TIME_S, unit_us
 from tasks.sources import logged
 
@@ -95,8 +96,7 @@ def _text_us(text: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return logged.log_time_us(text)
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - logged.EPOCH) // timedelta(microseconds=1)
+    return microseconds(moment)
 
 
 def _number_us(number: float) -> int:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from schemas.tables import MAX_CACHE_KEY_CHARS, MAX_CACHE_NAME_CHARS
+from schemas.tables import MAX_CACHE_KEY_CHARS, MAX_CACHE_NAME_CHARS, microseconds
 
 TIME = re.compile(r"(\d{2})/(\w{3})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})")
 MONTHS = {
@@ -23,7 +23,6 @@ MONTHS = {
     )
 }
 CACHEABLE_METHODS = frozenset({"GET", "HEAD"})
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SCHEMA = pa.schema(
     [
         ("timestamp", pa.timestamp("us")),
@@ -93,7 +92,7 @@ def log_time_us(text: str) -> int:
     day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = match.groups()
     moment = datetime(int(year), MONTHS[month], int(day), int(hour), int(minute), int(second), tzinfo=UTC)
     offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
-    return (moment - offset * (1 if sign == "+" else -1) - EPOCH) // timedelta(microseconds=1)
+    return microseconds(moment - offset * (1 if sign == "+" else -1))
 
 
 def to_table(requests: list[LoggedRequest]) -> pa.Table:

@@ -1,12 +1,9 @@
 """What holds on each database alike: nothing is lost, nothing half-done shows, and names are never SQL."""
 
-import logging
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,18 +15,16 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from benchmarks.servers import PASSWORD, DatabaseServer
 from infra.database import open_database, writing
 from infra.settings import Settings
 from schemas.config import IngestConfig
-from schemas.errors import ConfigError, ErsError, SourceError, StorageError, TraceError
-from schemas.tables import MAX_CACHE_KEY_CHARS, cache_metrics, ingested_sources, key_hash
+from schemas.errors import ConfigError, ErsError, SourceError, TraceError
+from schemas.tables import MAX_CACHE_KEY_CHARS, cache_metrics, ingested_sources
 from tasks.extract import RowQuery, read_rows, watermark
 from tasks.ingest import ingest_file
 from tasks.traces import to_trace
-from tests.databases import add_column, on_each_database, started
+from tests.databases import add_column, counts, insert_requests, on_each_database
 
-SERVERS = ("mariadb", "postgresql")
 INJECTIONS = (
     "x'; DROP TABLE cache_metrics; --",
     'x"; DROP TABLE cache_metrics; --',
@@ -94,17 +89,6 @@ def emptied(engine: sa.Engine) -> None:
         connection.execute(sa.delete(ingested_sources))
 
 
-def counts(engine: sa.Engine) -> list[int]:
-    with engine.connect() as connection:
-        tables = (cache_metrics, ingested_sources)
-        return [connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() for table in tables]
-
-
-def insert(engine: sa.Engine, rows: list[dict[str, Any]]) -> None:
-    with writing(engine) as connection:
-        connection.execute(sa.insert(cache_metrics), [r | {"key_hash": key_hash(r["cache_key"])} for r in rows])
-
-
 @pytest.mark.slow
 @on_each_database
 @examples(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -166,7 +150,7 @@ def test_both_readers_give_the_same_rows(engine, monkeypatch):
     add_column(engine, 'odd "`%s:x', "INTEGER")
     monkeypatch.setattr("tasks.fetch.FETCH_ROWS", 7)
     rng = np.random.default_rng(1)
-    insert(
+    insert_requests(
         engine,
         [
             {
@@ -201,9 +185,9 @@ def test_a_read_sees_one_moment_while_rows_arrive(engine, reader, monkeypatch):
         while not stop.is_set():
             second += 1
             pair = {"timestamp": second * 1_000_000, "cache_name": "a"}
-            insert(engine, [{**pair, "cache_key": "first"}, {**pair, "cache_key": "second"}])
+            insert_requests(engine, [{**pair, "cache_key": "first"}, {**pair, "cache_key": "second"}])
 
-    insert(engine, [{"timestamp": 0, "cache_name": "a", "cache_key": key} for key in ("first", "second")])
+    insert_requests(engine, [{"timestamp": 0, "cache_name": "a", "cache_key": key} for key in ("first", "second")])
     writer = threading.Thread(target=write_pairs)
     writer.start()
     try:
@@ -224,7 +208,7 @@ def test_reading_on_from_a_watermark_gives_each_row_once(engine):
     read: list[str] = []
     mark = None
     for start in range(0, 40, 10):  # ties of time go across the boundaries
-        insert(engine, rows[start : start + 10])
+        insert_requests(engine, rows[start : start + 10])
         arrived = read_rows(engine, RowQuery(after=mark))
         read += arrived["cache_key"].tolist()
         mark = watermark(arrived)
@@ -279,7 +263,7 @@ def test_a_table_that_lacks_a_column_says_which_and_a_view_mends_it(engine):
 @on_each_database
 @pytest.mark.parametrize("name", INJECTIONS)
 def test_no_name_that_a_user_gives_becomes_sql(engine, parquet, name):
-    insert(engine, [{"timestamp": 1, "cache_name": "a", "cache_key": "k"}])
+    insert_requests(engine, [{"timestamp": 1, "cache_name": "a", "cache_key": "k"}])
     path = parquet(timestamp=[1], key=["a"])
     attempts: list[Callable[[], object]] = [
         lambda: read_rows(engine, RowQuery(table=name)),
@@ -307,114 +291,3 @@ def test_columns_with_names_like_sql_are_names(engine, parquet):
 def test_a_missing_table_is_one_line_that_offers_the_nearest(engine):
     with pytest.raises(ConfigError, match=r"table 'cache_metric' is not in the database .*did you mean cache_metrics"):
         read_rows(engine, RowQuery(table="cache_metric"))
-
-
-@pytest.mark.parametrize("kind", SERVERS)
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"password": "hunter22"}, "check the user and the password"),
-        ({"database": "no_such_database"}, "create .*check .* name"),
-        ({"port": 1}, "check host and port, and that the server runs"),
-        ({"host": "no-such-host.invalid"}, "check host and port, and that the server runs"),
-    ],
-)
-def test_what_is_wrong_with_an_address_is_one_line_without_the_password(databases, caplog, kind, change, told):
-    url = databases.server(kind).url.set(**change)
-    caplog.set_level(logging.DEBUG)
-    with pytest.raises(StorageError, match=told) as caught:
-        open_database(Settings(_env_file=None, db_url=url.render_as_string(hide_password=False)))
-    assert "\n" not in str(caught.value)
-    shown = "".join(traceback.format_exception(caught.value)) + caplog.text
-    assert str(url.password) not in shown
-    assert "***" in str(caught.value)
-
-
-def settings_of(server: DatabaseServer) -> Settings:
-    return Settings(_env_file=None, db_url=server.url.render_as_string(hide_password=False))
-
-
-@pytest.mark.parametrize("kind", SERVERS)
-def test_a_server_killed_while_it_loads_leaves_nothing_and_a_rerun_completes(kind, parquet, caplog):
-    path = parquet(timestamp=np.arange(140_000), key=np.arange(140_000) % 1000)
-    config = IngestConfig(source=str(path))
-    with started(kind) as server:
-        engine = open_database(settings_of(server))
-
-        def kill(done: int, _total: int | None) -> None:
-            if done < 140_000:
-                server.kill()
-
-        with pytest.raises(StorageError, match=rf"database {engine.dialect.name}.*\*\*\*@127.0.0.1") as caught:
-            ingest_file(engine, config, kill)
-        assert PASSWORD not in "".join(traceback.format_exception(caught.value)) + caplog.text
-        server.start()
-        assert counts(engine) == [0, 0]
-        assert ingest_file(engine, config).added_rows == 140_000
-        assert counts(engine) == [140_000, 1]
-        engine.dispose()
-
-
-@pytest.mark.parametrize("kind", SERVERS)
-def test_a_server_killed_while_it_is_read_is_named_and_a_rerun_completes(kind, monkeypatch):
-    monkeypatch.setitem(sys.modules, "connectorx", None)
-    monkeypatch.setattr("tasks.fetch.FETCH_ROWS", 10)
-    with started(kind) as server:
-        engine = open_database(settings_of(server))
-        rows = [{"timestamp": n, "cache_name": "a", "cache_key": f"{n:2000}"} for n in range(20_000)]
-        insert(engine, rows)
-        as_array = __import__("tasks.fetch", fromlist=["_array"])._array
-        seen = []
-
-        def kill_first(*arguments: Any) -> Any:
-            seen.append(1)
-            if len(seen) == 1:
-                server.kill()
-            return as_array(*arguments)
-
-        monkeypatch.setattr("tasks.fetch._array", kill_first)
-        with pytest.raises(StorageError, match=rf"database {engine.dialect.name}.*the server went away"):
-            read_rows(engine, RowQuery())
-        server.start()
-        assert len(read_rows(engine, RowQuery())) == len(rows)
-        engine.dispose()
-
-
-@pytest.fixture
-def dropped(databases) -> Callable[[sa.Engine], None]:
-    """Ends all connections to the database of an engine, as a firewall or an administrator does."""
-
-    def drop(engine: sa.Engine) -> None:
-        with sa.create_engine(engine.url, poolclass=sa.NullPool).connect() as connection:
-            if engine.dialect.name == "postgresql":
-                connection.exec_driver_sql(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
-                return
-            others = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
-            for (number,) in connection.exec_driver_sql(others).all():
-                connection.exec_driver_sql(f"KILL {number}")
-
-    return drop
-
-
-@pytest.mark.parametrize("database_kind", SERVERS, indirect=True)
-def test_a_connection_that_was_dropped_while_idle_is_not_noticed(engine, dropped):
-    insert(engine, [{"timestamp": 1, "cache_name": "a", "cache_key": "k"}])
-    dropped(engine)
-    assert len(read_rows(engine, RowQuery())) == 1
-
-
-@pytest.mark.parametrize("database_kind", SERVERS, indirect=True)
-def test_a_connection_dropped_while_it_loads_leaves_nothing_and_a_rerun_completes(engine, dropped, parquet):
-    config = IngestConfig(source=str(parquet(timestamp=np.arange(140_000), key=np.arange(140_000) % 100)))
-
-    def drop(done: int, _total: int | None) -> None:
-        if done < 140_000:
-            dropped(engine)
-
-    with pytest.raises(StorageError, match="the server went away"):
-        ingest_file(engine, config, drop)
-    assert counts(engine) == [0, 0]
-    assert ingest_file(engine, config).added_rows == 140_000
