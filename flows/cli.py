@@ -24,6 +24,7 @@ from schemas.config import (
     nearest,
 )
 from schemas.errors import ConfigError, ErsError, UnfitError
+from schemas.promotion import HistoryConfig, ReconcileConfig, RollbackConfig
 from schemas.simulation import SeedConfig, SimulateConfig
 
 FLOWS: dict[str, type[FlowConfig]] = {
@@ -33,10 +34,12 @@ FLOWS: dict[str, type[FlowConfig]] = {
     "validate": ValidateConfig,
     "curve": CurveConfig,
     "train": TrainConfig,
+    "rollback": RollbackConfig,
+    "reconcile": ReconcileConfig,
 }
 """Each flow by name: module `flows.<name>` holds the flow `<name>` and `summary(result)`, its result as text."""
 
-PLAIN: dict[str, type[FlowConfig]] = {"preview": PreviewConfig, "columns": ColumnsConfig}
+PLAIN: dict[str, type[FlowConfig]] = {"preview": PreviewConfig, "columns": ColumnsConfig, "history": HistoryConfig}
 """Each plain command by name, likewise; its function takes the config and is no flow, for it orchestrates nothing."""
 
 COMMANDS = {**FLOWS, **PLAIN}

@@ -26,7 +26,8 @@ from tasks.checkpoints import remove_checkpoints
 from tasks.extract import require_features
 from tasks.feature_columns import FeaturePlan
 from tasks.learn import export, judge, learn, model_row
-from tasks.registry import RegisteredModel, heal, register
+from tasks.registry.reconcile import heal
+from tasks.registry.register import RegisteredModel, register
 from tasks.report import write_report
 from tasks.tracking import Tracker, open_tracker
 from tasks.validation_log import log_validation
@@ -64,7 +65,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
                 problem = build_problem(requests.trace, config)
             with clock.step("open"):
                 tracker = io_task(open_tracker, retries=STORAGE_RETRIES)(settings)
-                for healed in heal(engine, tracker):
+                for healed in heal(engine, tracker, settings.ers_home):
                     say(healed)
             outcome = _run(_Workplace(engine, tracker, settings, clock, wait_for_kernels), requests, problem, config)
     finally:

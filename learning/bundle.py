@@ -86,7 +86,7 @@ def export_bundle(
     """
     _check_shapes(states, reference_scores, len(description.features))
     try:
-        with _work_folder(folder.parent) as work:
+        with work_folder(folder.parent) as work:
             _write_networks(policy, states, work)
             _check_scores(work, states, reference_scores)
             _describe(description, states, work)
@@ -238,7 +238,7 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _work_folder(parent: Path) -> Iterator[Path]:
+def work_folder(parent: Path) -> Iterator[Path]:
     """Yield a new folder in `parent` that is named after this process, and remove what is left of it."""
     parent.mkdir(parents=True, exist_ok=True)
     for left in parent.glob(f"{WORK_PREFIX}*"):

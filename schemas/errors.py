@@ -6,7 +6,8 @@
     │   ├── SourceError          a file or a row of it cannot be read as requests
     │   └── TraceError           the requests that were read cannot be trained on
     │       └── UnfitError       they break expectations
-    ├── GateError             3  a check said no; nothing was registered
+    ├── GateError             3  a check said no; nothing was registered or promoted
+    ├── ConflictError         1  another process is changing, or has changed, what this one was about to
     ├── BundleError           1  a bundle is incomplete, changed or does not do what its golden rows say
     ├── StorageError          1  a database or a registry cannot be reached or refuses the schema
     └── ServerError           1  a server that requests are sent to cannot be reached
@@ -56,9 +57,13 @@ class UnfitError(TraceError):
 
 
 class GateError(ErsError):
-    """A check said no; nothing was registered."""
+    """A check said no; nothing was registered or promoted."""
 
     exit_status = 3
+
+
+class ConflictError(ErsError):
+    """Another process is changing, or has changed, what this one was about to change: it may be tried again."""
 
 
 class BundleError(ErsError):

@@ -4,7 +4,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +54,7 @@ class Tracker:
         self._flushed_s = time.monotonic()
 
     def start_run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> str:
-        """Start a run and return its id; runs of this host that were killed are marked KILLED first.
+        """Start a run and return its id.
 
         Args:
             name: shown in MLflow.
@@ -68,7 +68,6 @@ class Tracker:
 
         self.flush()
         with self.errors():
-            self._mark_killed_runs()
             owned = {**tags, OWNER_TAG: current_owner()}
             run = self.client.create_run(self._experiment_id, run_name=name, tags=owned)
             self.run_id = str(run.info.run_id)
@@ -98,18 +97,41 @@ class Tracker:
         with self.errors():
             self.client.log_artifacts(run_id or self.run_id, str(folder), path)
 
+    def delete_artifacts(self, path: str, run_id: str) -> None:
+        """Delete a folder among the artifacts of a run; StorageError when that fails."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        with self.errors():
+            uri = self.client.get_run(run_id).info.artifact_uri
+            repository: Any = get_artifact_repository(uri, tracking_uri=self._uri)
+            repository.delete_artifacts(path)
+
+    def download(self, path: str, folder: Path, run_id: str) -> Path | None:
+        """Copy a file from among the artifacts of a run into `folder`; return where it is, None when there is none."""
+        with self.errors():
+            parent = path.rpartition("/")[0]
+            if path not in [file.path for file in self.client.list_artifacts(run_id, parent)]:
+                return None
+            return Path(self.client.download_artifacts(run_id, path, str(folder)))
+
     def knows_run(self, run_id: str) -> bool:
         """Return whether the store has the run; StorageError when it cannot be asked."""
+        return self._status(run_id) is not None
+
+    def ended_without_success(self, run_id: str) -> bool:
+        """Return whether the store has the run, as killed or failed; StorageError when it cannot be asked."""
+        return self._status(run_id) in ("KILLED", "FAILED")
+
+    def _status(self, run_id: str) -> str | None:
         from mlflow.exceptions import MlflowException
 
         with self.errors():
             try:
-                self.client.get_run(run_id)
+                return str(self.client.get_run(run_id).info.status)
             except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     raise
-                return False
-        return True
+                return None
 
     def finish(self) -> None:
         """Write what waits and mark the run FINISHED; StorageError when the store cannot be written."""
@@ -126,10 +148,13 @@ class Tracker:
         with self.errors():
             self.client.set_terminated(self.run_id, status)
 
-    def _mark_killed_runs(self) -> None:
-        for run in self.client.search_runs([self._experiment_id], "attributes.status = 'RUNNING'"):
-            if is_gone(run.data.tags.get(OWNER_TAG, "")):
-                self.client.set_terminated(run.info.run_id, "KILLED")
+    def end_killed_runs(self, succeeded: Collection[str]) -> None:
+        """Mark the runs of this host that were killed as KILLED, those among `succeeded` as FINISHED."""
+        with self.errors():
+            for run in self.client.search_runs([self._experiment_id], "attributes.status = 'RUNNING'"):
+                if is_gone(run.data.tags.get(OWNER_TAG, "")):
+                    status = "FINISHED" if run.info.run_id in succeeded else "KILLED"
+                    self.client.set_terminated(run.info.run_id, status)
 
     @contextmanager
     def errors(self) -> Iterator[None]:

@@ -1,0 +1,47 @@
+"""What the flows that work on the registry share: both stores opened, and what is wrong with them healed first."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from flows.runtime import STORAGE_RETRIES, io_task, progress, say
+from infra.database import open_database
+from infra.settings import load_settings
+from tasks.registry.reconcile import Findings, reconcile
+from tasks.tracking import Tracker, open_tracker
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Both stores, and the folder of all state."""
+
+    engine: sa.Engine
+    tracker: Tracker
+    home: Path
+
+
+@contextmanager
+def open_registry() -> Iterator[Registry]:
+    """Yield the registry of the settings; StorageError when a store cannot be opened."""
+    settings = load_settings()
+    engine = open_database(settings)
+    try:
+        yield Registry(engine, io_task(open_tracker, retries=STORAGE_RETRIES)(settings), settings.ers_home)
+    finally:
+        engine.dispose()
+
+
+def reconciled(registry: Registry) -> Findings:
+    """Make the stores agree, and say what was healed and what is left for people to see to."""
+    with progress("reconcile", "versions") as on_progress:
+        found = io_task(reconcile, retries=STORAGE_RETRIES)(
+            registry.engine, registry.tracker, registry.home, on_progress
+        )
+    for sentence in found.healed:
+        say(sentence)
+    for problem in found.problems:
+        say(f"warning: {problem}")
+    return found
