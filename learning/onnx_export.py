@@ -1,5 +1,6 @@
 """ONNX: writes a policy for runtimes without PyTorch, and runs such a file."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def write_onnx(policy: torch.nn.Module, example: torch.Tensor, path: Path) -> No
 
 def onnx_scorer(path: Path) -> Callable[[FloatArray], FloatArray]:
     """Return the function float32 [n, f] -> float32 [n] that onnxruntime runs from `path`, on one CPU thread."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -60,24 +61,24 @@ def load_as(version: Version, folder: Path) -> LoadedBundle:
 def download_bundle(tracker: Tracker, version: Version, folder: Path) -> LoadedBundle:
     """Copy the bundle of a version from MLflow to the new `folder`, and check it there.
 
-    Only the files of a bundle are asked for, by their known names.
+    Only the files of a bundle are taken, by their known names.
     """
     with tracker.errors():
         listed = {Path(file.path).name: file for file in tracker.client.list_artifacts(version.run_id, BUNDLE_ARTIFACT)}
     if set(listed) != set(FILES):
         wrong = ", ".join(sorted(set(listed) ^ set(FILES)))
-        raise BundleError(f"{version.title}: its bundle in MLflow lacks files or has others: {wrong}")
+        raise BundleError(f"bundle of {version.title} in MLflow: lacks files or has others: {wrong}")
     if large := [name for name, file in listed.items() if (file.file_size or 0) > MAX_FILE_BYTES]:
-        raise BundleError(f"{version.title}: {', '.join(large)} of its bundle in MLflow is too large")
+        raise BundleError(f"bundle of {version.title} in MLflow: {', '.join(large)} is too large")
     folder.mkdir()
-    with tracker.errors():
+    with tracker.errors(), tempfile.TemporaryDirectory(dir=folder.parent) as fetched:
+        found = Path(tracker.client.download_artifacts(version.run_id, BUNDLE_ARTIFACT, fetched))
         for name in FILES:
-            tracker.client.download_artifacts(version.run_id, f"{BUNDLE_ARTIFACT}/{name}", str(folder))
-    fetched = folder / BUNDLE_ARTIFACT
-    for name in FILES:
-        (fetched / name).rename(folder / name)
-    fetched.rmdir()
-    return load_as(version, folder)
+            shutil.copyfile(found / name, folder / name)
+    try:
+        return load_as(version, folder)
+    except BundleError as error:
+        raise BundleError(str(error).replace(f"bundle {folder}", f"bundle of {version.title} in MLflow")) from None
 
 
 def mend_bundle(tracker: Tracker, version: Version, home: Path) -> str:
@@ -96,11 +97,11 @@ def mend_bundle(tracker: Tracker, version: Version, home: Path) -> str:
     try:
         local = load_as(version, bundle_folder(home, version))
     except BundleError:
-        raise BundleError(f"{lost}, and this machine has no whole copy of it") from None
+        raise BundleError(f"{lost}; this machine has no whole copy of it") from None
     tracker.delete_artifacts(BUNDLE_ARTIFACT, version.run_id)
     log_model(tracker, version.run_id, local)
     step_done("reconcile: bundle restored")
-    return f"restored the bundle of {version.title} in MLflow from this machine: {lost}"
+    return f"restored from the copy on this machine: {lost}"
 
 
 def sweep(home: Path, tracker: Tracker, registered: Iterable[str], folders: Iterable[str]) -> list[str]:

@@ -86,17 +86,29 @@ def is_dead(intent: sa.Row[Any]) -> bool:
 
 def _settle(engine: sa.Engine, tracker: Tracker, intent: sa.Row[Any]) -> str:
     move = Move(**intent.evidence["move"])
-    in_mlflow = {stored.version for stored in store.stored_versions(tracker, move.name)}
-    in_rows = {version.version for version in mirror.read_versions(engine, move.name)}
-    if move.version is not None and move.version not in in_mlflow & in_rows:
-        reason = "the process ended, and the version was deleted since"
-        values = {"version": move.version, "reason": reason}
-        mirror.record_event(engine, mirror.event(intent.mlflow_run_id, move.name, mirror.NOT_MOVED, **values))
-        step_done("settle: move given up")
+    there = {one.version for one in store.stored_versions(tracker, move.name)}
+    there &= {version.version for version in mirror.read_versions(engine, move.name)}
+    if move.version is not None and move.version not in there:
+        _give_up(engine, tracker, move, intent.mlflow_run_id, move.former if move.former in there else None)
         return f"gave up the move of {move.name} to version {move.version}, which was deleted since"
     _carry_out(engine, tracker, move)
     target = "no version" if move.version is None else f"version {move.version}"
     return f"completed the move of {move.name} to {target}, which was cut off"
+
+
+def _give_up(engine: sa.Engine, tracker: Tracker, move: Move, run_id: str, former: int | None) -> None:
+    put_back(tracker, move.name, former)
+    reason = "the process ended, and the version was deleted since"
+    mirror.record_event(engine, mirror.event(run_id, move.name, mirror.NOT_MOVED, version=move.version, reason=reason))
+    step_done("settle: move given up")
+
+
+def put_back(tracker: Tracker, name: str, champion: int | None) -> None:
+    """Let MLflow have the champion, or none, that the rows have."""
+    store.point_alias(tracker, name, champion)
+    step_done("put back: alias set")
+    store.leave_in_production(tracker, name, champion)
+    step_done("put back: stages set")
 
 
 # --- the steps ---

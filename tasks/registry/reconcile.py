@@ -12,13 +12,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from infra.database import storage_errors, writing
-from learning.bundle import work_folder
 from schemas.errors import BundleError, ConflictError
 from tasks.registry import mirror, store
-from tasks.registry.bundles import BUNDLES, download_bundle, mend_bundle, sweep
+from tasks.registry.bundles import BUNDLES, mend_bundle, sweep
 from tasks.registry.logged_row import logged_row
 from tasks.registry.mirror import Version
-from tasks.registry.move import Move, champion_of, is_dead, move_champion, settle_moves
+from tasks.registry.move import Move, champion_of, is_dead, move_champion, put_back, settle_moves
 from tasks.registry.register import require_mirror, settle_registrations
 from tasks.registry.steps import step_done
 from tasks.registry.store import StoredVersion
@@ -161,10 +160,7 @@ def _put_back(
         told = {"version": meant.version, "actor": mirror.EXTERNAL, "reason": problem}
         mirror.record_event(engine, mirror.event(meant.run_id, name, mirror.REFUSED, **told))
         step_done("reconcile: refusal recorded")
-    store.point_alias(tracker, name, former)
-    step_done("reconcile: alias put back")
-    store.leave_in_production(tracker, name, former)
-    step_done("reconcile: stages put back")
+    put_back(tracker, name, former)
 
 
 def _champion(version: int | None) -> str:
@@ -205,8 +201,7 @@ def _unfit(tracker: Tracker, row: Version | None, home: Path) -> str:
     if row is None:
         return "this pipeline has no record of it"
     try:
-        with work_folder(home / BUNDLES) as work:
-            download_bundle(tracker, row, work / "new")
+        mend_bundle(tracker, row, home)
     except BundleError as error:
         return str(error)
     return ""
@@ -241,4 +236,4 @@ def _check_bundle(tracker: Tracker, version: Version, home: Path, found: Finding
         remedy = ""
         if version.stage == store.PRODUCTION:
             remedy = f"; it is in Production: python -m flows rollback --decision {version.decision}"
-        found.problems.append(f"the bundle of {version.title} is lost: {error}{remedy}")
+        found.problems.append(f"{error}{remedy}")

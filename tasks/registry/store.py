@@ -50,13 +50,19 @@ def stored_names(tracker: Tracker) -> list[str]:
 
 def stored_versions(tracker: Tracker, name: str) -> list[StoredVersion]:
     """Return the versions of a registered model, by number; none where MLflow has no such model."""
-    if name not in stored_names(tracker):
-        return []
+    from mlflow.exceptions import MlflowException
+
     aliases: dict[int, list[str]] = {}
     found: list[ModelVersion] = []
     token: str | None = None
     with tracker.errors():
-        for alias, version in tracker.client.get_registered_model(name).aliases.items():
+        try:
+            model = tracker.client.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return []
+        for alias, version in model.aliases.items():
             aliases.setdefault(int(version), []).append(alias)
         while token is None or token:
             page = tracker.client.search_model_versions(f"name = '{name}'", max_results=PAGE, page_token=token)

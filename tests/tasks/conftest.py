@@ -1,6 +1,7 @@
 """An empty database for each test, and files of requests to record into it."""
 
 import gzip
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from mlflow import MlflowClient
 
 from infra.database import open_database
 from infra.settings import Settings
 from schemas.config import IngestConfig
 from tasks.ingest import IngestedSource, ingest_file
 from tests.databases import Databases
+from tests.small_policy import small_bundle
+from tests.tasks.registry_stores import Stores
 
 Record = Callable[..., IngestedSource]
 
@@ -119,3 +123,27 @@ def binary_file(tmp_path: Path) -> Callable[[str, bytes], Path]:
 def text_file(binary_file: Callable[[str, bytes], Path]) -> Callable[[str, str], Path]:
     """A text file, packed when its name says so."""
     return lambda name, text: binary_file(name, text.encode())
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_bundle(tmp_path_factory.mktemp("bundles") / "b1")
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables and nothing in them: making one takes two seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path, empty_store: Path) -> Path:
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture
+def stores(home: Path) -> Stores:
+    return Stores(home)

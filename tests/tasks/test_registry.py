@@ -1,146 +1,54 @@
 """The registry: MLflow and `rl_models` name the same versions, whatever is killed when."""
 
 import base64
-import json
+import logging
 import math
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import sqlalchemy as sa
-import torch
-from mlflow import MlflowClient
 
-from infra.database import open_database
-from infra.settings import Settings
-from learning.bundle import bundle_sha256, export_bundle, load_bundle
+from learning.bundle import bundle_sha256, load_bundle
 from learning.owner import current_owner
-from schemas.bundle import Candidates, Capacity, DataSummary, Feature, PolicyDescription, Span
 from schemas.errors import BundleError, StorageError
-from schemas.tables import rl_model_events, rl_models, utc_now
-from tasks.registry import ABANDONED, INTENDED, REGISTERED, RegisteredModel, heal, register
-from tasks.tracking import Tracker, open_tracker
+from schemas.tables import utc_now
+from tasks.registry.mirror import ABANDONED, INTENDED, REGISTERED
+from tasks.registry.register import RegisteredModel, register, settle_registrations
+from tasks.registry.steps import LOGGER
+from tasks.tracking import open_tracker
+from tests.small_policy import N_FEATURES
+from tests.tasks.registry_stores import NAME, Stores, settings_of
 
-REPOSITORY = Path(__file__).parents[2]
-NAME = "cache-policy-eviction"
-N_FEATURES = 4
-STEPS = ("artifacts", "intent", "model", "version", "row")
-
-
-class LinearPolicy(torch.nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("weight", torch.arange(1.0, N_FEATURES + 1))
-
-    def forward(self, raw: torch.Tensor) -> torch.Tensor:
-        known = torch.where(torch.isnan(raw), torch.zeros_like(raw), raw)
-        return (known * self.weight).sum(dim=1)
+STEPS = ("model logged", "row logged", "intent recorded", "model created", "version created")
 
 
-def description() -> PolicyDescription:
-    moment = datetime(2026, 1, 1, tzinfo=UTC)
-    span = Span(requests=10, first_timestamp=moment, last_timestamp=moment)
-    features = [
-        Feature(name=f"f{i}", unit="requests", definition="age", transform="none", missing="NaN")
-        for i in range(N_FEATURES)
-    ]
-    return PolicyDescription(
-        decision="eviction",
-        algorithm="dqn",
-        features=tuple(features),
-        candidates=Candidates(training=8, use=8),
-        action="The candidate with the highest score is dropped.",
-        capacity=Capacity(limit=100, unit="objects", objects=100.0),
-        history_keys=900,
-        objective={},
-        data=DataSummary(fingerprint="a" * 64, distinct_keys=3, training=span, **dict(span)),
-        seeds={"run": 0},
-        hyperparameters={},
-        versions={},
-        evaluation={},
-        created_at=moment,
-    )
+@contextmanager
+def after_step(name: str, act: Callable[[], object]) -> Iterator[None]:
+    """Call `act` whenever a step of a registration is done whose name ends like this."""
+
+    class Acting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("register:") and record.getMessage().endswith(name):
+                act()
+
+    handler, level = Acting(), LOGGER.level
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(level)
 
 
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    states = np.random.default_rng(0).normal(size=(30, 8, N_FEATURES)).astype(np.float32)
-    states[0, 0, 0] = np.nan
-    scores = LinearPolicy()(torch.from_numpy(states.reshape(-1, N_FEATURES))).reshape(30, 8).numpy()
-    return export_bundle(LinearPolicy(), states, scores, description(), tmp_path_factory.mktemp("bundles") / "b1")
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables and nothing in them: making one takes two seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
-def settings_of(home: Path) -> Settings:
-    return Settings(
-        _env_file=None,
-        ers_home=home,
-        db_url=f"sqlite:///{home}/ers.db",
-        mlflow_tracking_uri=f"sqlite:///{home}/mlflow.db",
-    )
-
-
-@pytest.fixture
-def home(tmp_path: Path, empty_store: Path) -> Path:
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
-    return tmp_path
-
-
-class Stores:
-    """Both stores under `home`, and what they hold."""
-
-    def __init__(self, home: Path) -> None:
-        self.engine = open_database(settings_of(home))
-        self.tracker: Tracker = open_tracker(settings_of(home))
-
-    def train(self) -> str:
-        return self.tracker.start_run("a run", {"seed": 0}, {})
-
-    def register(self, run_id: str, bundle: Path, **row: Any) -> RegisteredModel:
-        return register(self.engine, self.tracker, run_id, bundle, {"timesteps": 5} | row)
-
-    def rows(self) -> list[dict[str, Any]]:
-        with self.engine.connect() as connection:
-            return [dict(r) for r in connection.execute(sa.select(rl_models).order_by(rl_models.c.id)).mappings()]
-
-    def events(self) -> list[tuple[str, int | None]]:
-        columns = (rl_model_events.c.event, rl_model_events.c.version)
-        with self.engine.connect() as connection:
-            return [tuple(r) for r in connection.execute(sa.select(*columns).order_by(rl_model_events.c.id))]
-
-    def add_intent(self, run_id: str, owner: str, created_at: datetime) -> None:
-        evidence = {"owner": owner, "row": {"registered_name": NAME, "mlflow_run_id": run_id, "stage": "None"}}
-        values = {"mlflow_run_id": run_id, "registered_name": NAME, "event": INTENDED}
-        with self.engine.begin() as connection:
-            statement = sa.insert(rl_model_events).values(**values, evidence=evidence, created_at=created_at)
-            connection.execute(statement)
-
-    def mirrored(self) -> dict[int, str]:
-        return {row["version"]: row["mlflow_run_id"] for row in self.rows()}
-
-    def in_mlflow(self) -> dict[int, str]:
-        found = self.tracker.client.search_model_versions(f"name = '{NAME}'")
-        return {int(version.version): version.run_id for version in found}
-
-
-@pytest.fixture
-def stores(home: Path) -> Stores:
-    return Stores(home)
+def interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def test_mlflow_and_rl_models_name_the_same_version(stores: Stores, bundle: Path) -> None:
@@ -232,77 +140,11 @@ def test_the_saved_model_holds_no_pickle_and_names_its_libraries(stores: Stores,
     assert sorted(line.partition("==")[0] for line in libraries) == ["mlflow", "numpy", "pandas", "torch"]
 
 
-# The child registers and is killed after a step; children are forked from one process that has imported everything.
-KILLED = """
-import json, os, pathlib, signal, sys
-from infra.database import open_database
-from infra.settings import Settings
-from tasks.registry import register
-from tasks.tracking import open_tracker
-
-def child(home, bundle, point):
-    settings = Settings(_env_file=None, ers_home=home, db_url=f"sqlite:///{home}/ers.db",
-                        mlflow_tracking_uri=f"sqlite:///{home}/mlflow.db")
-    tracker = open_tracker(settings)
-    run_id = tracker.start_run("killed", {}, {})
-    print(run_id, flush=True)
-    die = lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == point else None
-    register(open_database(settings), tracker, run_id, pathlib.Path(bundle), {"timesteps": 7}, die)
-
-for home, point in json.loads(sys.argv[2]):
-    pid = os.fork()
-    if not pid:
-        child(home, sys.argv[1], point)
-        os._exit(0)
-    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
-"""
-
-
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, bundle: Path) -> dict[str, tuple[Path, str]]:
-    """For each step, a home whose registration was killed right after it, and the run's id."""
-    homes = [(str(tmp_path_factory.mktemp(step)), step) for step in STEPS]
-    for home, _ in homes:
-        shutil.copy(empty_store, Path(home) / "mlflow.db")
-    command = [sys.executable, "-c", KILLED, str(bundle), json.dumps(homes)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=REPOSITORY)
-    assert done.returncode == 0, done.stderr
-    return {step: (Path(home), run) for (home, step), run in zip(homes, done.stdout.split(), strict=True)}
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_after_a_kill_the_stores_agree_and_the_next_registration_succeeds(
-    killed: dict[str, tuple[Path, str]], bundle: Path, step: str
-) -> None:
-    home, killed_run = killed[step]
-    stores = Stores(home)
-    run_id = stores.train()
-    model = stores.register(run_id, bundle)
-    survived = {1: killed_run} if step in ("version", "row") else {}
-    assert stores.mirrored() == stores.in_mlflow() == {**survived, model.version: run_id}
-    outcome = {"artifacts": None, "intent": ABANDONED, "model": ABANDONED, "version": REGISTERED, "row": REGISTERED}
-    killed_events = [event for event, _ in stores.events()][:-2]
-    assert killed_events == ([INTENDED, outcome[step]] if outcome[step] else [])
-    assert stores.tracker.client.get_run(killed_run).info.status == "KILLED"
-    assert heal(stores.engine, stores.tracker) == []  # nothing is left to settle
-
-
-def test_a_completed_registration_has_the_row_that_the_killed_process_meant(
-    killed: dict[str, tuple[Path, str]], bundle: Path
-) -> None:
-    home, run_id = killed["version"]
-    stores = Stores(home)
-    heal(stores.engine, stores.tracker)
-    row = stores.rows()[0]
-    assert (row["mlflow_run_id"], row["timesteps"], row["version"]) == (run_id, 7, 1)
-    assert base64.b64decode(row["model_base64"]) == (bundle / "policy.pt").read_bytes()
-
-
 def test_an_interrupted_registration_of_the_same_run_can_be_given_again(stores: Stores, bundle: Path) -> None:
     run_id = stores.train()
-    for step in STEPS[:-1]:
-        with pytest.raises(KeyboardInterrupt):
-            register(stores.engine, stores.tracker, run_id, bundle, {}, _interrupt(step))
+    for step in STEPS:
+        with after_step(step, interrupt), pytest.raises(KeyboardInterrupt):
+            stores.register(run_id, bundle)
     assert stores.register(run_id, bundle).version == 1
     assert stores.mirrored() == stores.in_mlflow() == {1: run_id}
 
@@ -311,10 +153,8 @@ def test_another_process_may_settle_a_registration_that_is_under_way(stores: Sto
     run_id = stores.train()
     settled: list[str] = []
 
-    def other_process(step: str) -> None:
-        settled.extend(heal(stores.engine, stores.tracker))
-
-    model = register(stores.engine, stores.tracker, run_id, bundle, {}, other_process)
+    with after_step("", lambda: settled.extend(settle_registrations(stores.engine, stores.tracker))):
+        model = stores.register(run_id, bundle)
     assert len(settled) == 1  # once MLflow had the version, and not before
     assert stores.mirrored() == stores.in_mlflow() == {model.version: run_id}
     assert stores.events() == [(INTENDED, None), (REGISTERED, 1)]
@@ -329,24 +169,16 @@ def test_a_version_that_somebody_made_of_the_run_is_taken_over(stores: Stores, b
     assert stores.mirrored() == stores.in_mlflow() == {1: run_id}
 
 
-def _interrupt(point: str) -> Callable[[str], None]:
-    def after_step(step: str) -> None:
-        if step == point:
-            raise KeyboardInterrupt
-
-    return after_step
-
-
 def test_the_intent_of_a_live_process_is_left_alone(stores: Stores) -> None:
     stores.add_intent("other", current_owner(), utc_now())
-    assert heal(stores.engine, stores.tracker) == []
+    assert settle_registrations(stores.engine, stores.tracker) == []
     assert stores.events() == [(INTENDED, None)]
 
 
 @pytest.mark.parametrize(("age", "sentences"), [(timedelta(hours=1), 0), (timedelta(days=2), 1)])
 def test_the_intent_of_another_host_is_abandoned_after_a_day(stores: Stores, age: timedelta, sentences: int) -> None:
     stores.add_intent("other", f"another-host~{os.getpid()}~1", utc_now() - age)
-    assert len(heal(stores.engine, stores.tracker)) == sentences
+    assert len(settle_registrations(stores.engine, stores.tracker)) == sentences
     assert [event for event, _ in stores.events()] == [INTENDED, ABANDONED][: 1 + sentences]
 
 

@@ -121,19 +121,21 @@ def test_artifacts_lie_under_the_home(tracker: Tracker, home: Path, tmp_path: Pa
     assert run_id in str(stored)
 
 
-def test_only_the_runs_of_ended_processes_of_this_host_are_marked_killed(tracker: Tracker) -> None:
+def test_only_the_runs_of_ended_processes_of_this_host_are_ended_as_killed_or_finished(tracker: Tracker) -> None:
     owners = {
         "live": current_owner(),
         "elsewhere": "another-host~1~1",
         "unknown": "",
         "dead": owner_of_an_ended_process(),
+        "dead, done": owner_of_an_ended_process(),
     }
     runs = {name: tracker.start_run(name, {}, {}) for name in owners}
     for name, run_id in runs.items():
         tracker.client.set_tag(run_id, OWNER_TAG, owners[name])
-    tracker.start_run("next", {}, {})
+    tracker.end_killed_runs({runs["dead, done"], runs["live"]})
     statuses = {name: tracker.client.get_run(run_id).info.status for name, run_id in runs.items()}
-    assert statuses == {"live": "RUNNING", "elsewhere": "RUNNING", "unknown": "RUNNING", "dead": "KILLED"}
+    running = dict.fromkeys(("live", "elsewhere", "unknown"), "RUNNING")
+    assert statuses == {**running, "dead": "KILLED", "dead, done": "FINISHED"}
 
 
 def owner_of_an_ended_process() -> str:

@@ -1,0 +1,141 @@
+"""Registration, promotion, rollback and reconcile, killed at each step on each database: the same again puts it right.
+
+The steps are those that an undisturbed run does; together they are all that the code names.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import pytest
+
+from tasks.registry.bundles import bundle_folder
+from tests.databases import KINDS, Databases
+from tests.faults.forks import Forks
+from tests.faults.registry_trial import NAME, Trial
+
+pytestmark = pytest.mark.slow
+
+
+def changed_by_hand(trial: Trial) -> None:
+    """A row deleted in SQL, a version deleted in MLflow, another chosen by its alias, an alias of one's own."""
+    with trial.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM rl_models WHERE version = 1")
+    client = trial.tracker.client
+    client.delete_model_version(NAME, "3")
+    client.set_registered_model_alias(NAME, "champion", "1")
+    client.set_registered_model_alias(NAME, "mine", "2")
+
+
+def unfit_chosen(trial: Trial) -> None:
+    """A version put to Production by hand whose bundle was changed, and nobody has it whole."""
+    trial.transition(3, "Production")
+    (trial.bundle_in_mlflow(3) / "policy.pt").write_bytes(b"spoilt")
+    shutil.rmtree(bundle_folder(trial.home, trial.rows[3]))
+
+
+def bundle_lost(trial: Trial) -> None:
+    """The bundle of the champion deleted among MLflow's artifacts."""
+    shutil.rmtree(trial.bundle_in_mlflow(2))
+
+
+def withdrawn(trial: Trial) -> None:
+    """The champion archived by hand."""
+    trial.transition(2, "Archived")
+
+
+def cut_off(trial: Trial) -> None:
+    """Two registrations and a promotion of processes that were killed; what was to be promoted is gone since."""
+    for operation, step in (
+        ("train_end", "register: intent recorded"),
+        ("train_end", "register: version created"),
+        ("promote", "move: alias set"),
+    ):
+        assert trial.forks.run(operation, trial.settings, after=step).killed
+    trial.tracker.client.delete_model_version(NAME, "3")
+
+
+def moved(trial: Trial) -> None:
+    """A promotion that was killed in its middle."""
+    assert trial.forks.run("promote", trial.settings, after="move: alias set").killed
+
+
+def nothing(_trial: Trial) -> None:
+    """Nothing is damaged."""
+
+
+SCENARIOS: dict[str, tuple[str, Callable[[Trial], None], int | None]] = {  # operation, damage, champion afterwards
+    "registration": ("train_end", nothing, 2),
+    "promotion": ("promote", nothing, 3),
+    "promotion of what must be fetched": ("promote", lambda trial: shutil.rmtree(trial.home / "bundles"), 3),
+    "rollback": ("rollback", nothing, 1),
+    "changed by hand": ("reconcile", changed_by_hand, 1),
+    "unfit chosen": ("reconcile", unfit_chosen, 2),
+    "bundle lost": ("reconcile", bundle_lost, 2),
+    "withdrawn": ("reconcile", withdrawn, None),
+    "cut off": ("reconcile", cut_off, 2),
+    "moved": ("reconcile", moved, 3),
+}
+LOST = {"unfit chosen": frozenset({3})}
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    forks = Forks(tmp_path_factory.mktemp("forks"))
+    yield forks
+    forks.close()
+
+
+@pytest.fixture(scope="module")
+def trials(forks: Forks, databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trial]:
+    """A registry on a database of each kind, made when first asked for."""
+
+    @cache
+    def make(kind: str) -> Trial:
+        folder = tmp_path_factory.mktemp(kind)
+        settings = databases.settings(kind, folder / "home")
+        settings.ers_home.mkdir()
+        return Trial(forks, settings, folder / "template")
+
+    return make
+
+
+def begin(trials: Callable[[str], Trial], database_kind: str, scenario: str) -> Trial:
+    """Return the registry, put back to its beginning and damaged."""
+    trial = trials(database_kind)
+    trial.reset()
+    SCENARIOS[scenario][1](trial)
+    return trial
+
+
+@pytest.mark.parametrize("database_kind", KINDS)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_killed_after_any_step_and_given_again_it_ends_as_if_it_had_not_been_killed(
+    scenario: str, database_kind: str, trials: Callable[[str], Trial]
+) -> None:
+    operation, _, champion = SCENARIOS[scenario]
+    trial = begin(trials, database_kind, scenario)
+    whole = trial.forks.run(operation, trial.settings)
+    assert whole.error == ""
+    trial.check(LOST.get(scenario, frozenset()))
+    assert trial.champion == champion
+    expected = outcome_of(trial)
+
+    for number, step in enumerate(whole.steps, start=1):
+        trial = begin(trials, database_kind, scenario)
+        assert trial.forks.run(operation, trial.settings, after=number).killed, step
+        if step == "move: rows written" and operation == "rollback":
+            continue  # it is done: given again, it would go back further
+        again = trial.forks.run(operation, trial.settings)
+        assert again.error == "", step
+        trial.check(LOST.get(scenario, frozenset()))
+        assert trial.champion == champion, step
+        if operation != "train_end":
+            assert outcome_of(trial) == expected, step
+        if operation == "reconcile":
+            assert trial.forks.run(operation, trial.settings).result == [], step
+
+
+def outcome_of(trial: Trial) -> object:
+    """Return what is to be the same whether it was killed or not: the stages, and the events but for their order."""
+    return {n: (row.stage, row.aliases) for n, row in trial.rows.items()}, sorted(map(str, trial.events))
