@@ -59,11 +59,12 @@ def former_champions(engine: sa.Engine, name: str) -> list[int]:
     champions: list[int] = []
     with storage_errors(engine.url), engine.connect() as connection:
         for event, version in connection.execute(query.order_by(events.id)):
-            champions = _after(champions, event, version)
+            champions = champions_after(champions, event, version)
     return champions
 
 
-def _after(champions: list[int], event: str, version: int) -> list[int]:
+def champions_after(champions: list[int], event: str, version: int) -> list[int]:
+    """Return the versions that were in Production, as `former_champions` has them, after one more event."""
     if event == mirror.REMOVED:
         kept = [one for one in champions if one != version]
         return [one for one, before in zip(kept, [None, *kept], strict=False) if one != before]

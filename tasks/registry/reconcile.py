@@ -211,9 +211,9 @@ def _unfit(tracker: Tracker, row: Version | None, home: Path) -> str:
 
 
 def _agree_on_stages(engine: sa.Engine, tracker: Tracker, name: str, found: Findings) -> None:
-    stored = {one.run_id: one for one in store.stored_versions(tracker, name)}
+    stored = {(one.version, one.run_id): one for one in store.stored_versions(tracker, name)}
     for row in mirror.read_versions(engine, name):
-        one = stored.get(row.run_id)
+        one = stored.get((row.version, row.run_id))
         if one is None or (one.stage, one.aliases) == (row.stage, tuple(sorted(row.aliases))):
             continue
         if one.stage != row.stage and store.PRODUCTION in (one.stage, row.stage):

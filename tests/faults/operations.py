@@ -30,6 +30,7 @@ from tasks.tracking import Tracker, open_tracker
 from tests.small_policy import small_bundle
 
 NAME = "cache-policy-eviction"
+DECIDED = "a champion is chosen, on what is known of the present one"
 
 
 @dataclass
@@ -59,6 +60,7 @@ def promote(place: Place, which: str = "3") -> int:
     if champion != version:
         fetch_bundle(place.tracker, version, place.home)
         former = champion.version if champion else None
+        LOGGER.info(DECIDED)
         chosen = move.Move(NAME, version.version, former, mirror.PROMOTED, "it is better", evidence={"gate": "passed"})
         move.move_champion(place.engine, place.tracker, chosen)
     return version.version

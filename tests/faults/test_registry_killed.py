@@ -3,16 +3,20 @@
 The steps are those that an undisturbed run does; together they are all that the code names.
 """
 
+import ast
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
-from functools import cache
 
 import pytest
 
 from tasks.registry.bundles import bundle_folder
 from tests.databases import KINDS, Databases
 from tests.faults.forks import Forks
+from tests.faults.operations import DECIDED
 from tests.faults.registry_trial import NAME, Trial
+from tests.flows.running import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +80,7 @@ SCENARIOS: dict[str, tuple[str, Callable[[Trial], None], int | None]] = {  # ope
     "cut off": ("reconcile", cut_off, 2),
     "moved": ("reconcile", moved, 3),
 }
+Registries = Callable[[str], Trial]
 LOST = {"unfit chosen": frozenset({3})}
 
 
@@ -87,20 +92,27 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
 
 
 @pytest.fixture(scope="module")
-def trials(forks: Forks, databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trial]:
+def trials(
+    forks: Forks, databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Trial]]:
     """A registry on a database of each kind, made when first asked for."""
 
-    @cache
-    def make(kind: str) -> Trial:
-        folder = tmp_path_factory.mktemp(kind)
-        settings = databases.settings(kind, folder / "home")
-        settings.ers_home.mkdir()
-        return Trial(forks, settings, folder / "template")
+    made: dict[str, Trial] = {}
 
-    return make
+    def trial(kind: str) -> Trial:
+        if kind not in made:
+            folder = tmp_path_factory.mktemp(kind)
+            settings = databases.settings(kind, folder / "home")
+            settings.ers_home.mkdir()
+            made[kind] = Trial(forks, settings, folder / "template")
+        return made[kind]
+
+    yield trial
+    for one in made.values():
+        one.engine.dispose()
 
 
-def begin(trials: Callable[[str], Trial], database_kind: str, scenario: str) -> Trial:
+def begin(trials: Registries, database_kind: str, scenario: str) -> Trial:
     """Return the registry, put back to its beginning and damaged."""
     trial = trials(database_kind)
     trial.reset()
@@ -111,7 +123,7 @@ def begin(trials: Callable[[str], Trial], database_kind: str, scenario: str) -> 
 @pytest.mark.parametrize("database_kind", KINDS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_killed_after_any_step_and_given_again_it_ends_as_if_it_had_not_been_killed(
-    scenario: str, database_kind: str, trials: Callable[[str], Trial]
+    scenario: str, database_kind: str, trials: Registries
 ) -> None:
     operation, _, champion = SCENARIOS[scenario]
     trial = begin(trials, database_kind, scenario)
@@ -139,3 +151,53 @@ def test_killed_after_any_step_and_given_again_it_ends_as_if_it_had_not_been_kil
 def outcome_of(trial: Trial) -> object:
     """Return what is to be the same whether it was killed or not: the stages, and the events but for their order."""
     return {n: (row.stage, row.aliases) for n, row in trial.rows.items()}, sorted(map(str, trial.events))
+
+
+def test_the_scenarios_reach_every_step_that_the_code_names(trials: Registries) -> None:
+    reached: set[str] = set()
+    for scenario, (operation, _, _) in SCENARIOS.items():
+        trial = begin(trials, "sqlite", scenario)
+        reached.update(trial.forks.run(operation, trial.settings).steps)
+    assert reached - {DECIDED} == set(steps_in_the_code())
+
+
+def steps_in_the_code() -> Iterator[str]:
+    """Yield the name of each step of the registry, as the code has it."""
+    for path in sorted((ROOT / "tasks" / "registry").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "step_done":
+                (name,) = node.args
+                assert isinstance(name, ast.Constant), f"{path.name}:{node.lineno}: the name of a step is a literal"
+                yield str(name.value)
+
+
+def test_of_promotions_at_the_same_time_one_wins_and_the_others_say_so(trials: Registries) -> None:
+    trial = begin(trials, "sqlite", "promotion")
+    slow = trial.forks.start("promote", trial.settings, "3", after="move: intent recorded", ending=signal.SIGSTOP)
+    slow.wait("T")
+    refused = trial.forks.run("promote", trial.settings, "1")
+    assert refused.error.startswith("ConflictError: cache-policy-eviction: ")
+    assert "is moving version 3 since" in refused.error
+    assert trial.forks.run("reconcile", trial.settings).result == []  # it is at work, and alive
+    os.kill(slow.pid, signal.SIGCONT)
+    assert slow.ended().result == 3
+    trial.check()
+    assert trial.champion == 3
+
+
+@pytest.mark.parametrize("database_kind", KINDS)
+def test_of_several_promotions_that_race_exactly_one_wins(database_kind: str, trials: Registries) -> None:
+    trial = begin(trials, database_kind, "promotion")
+    stopped = [
+        trial.forks.start("promote", trial.settings, which, after=DECIDED, ending=signal.SIGSTOP)
+        for which in ("1", "3", "1", "3")
+    ]
+    for fork in stopped:
+        fork.wait("T")
+    for fork in stopped:
+        os.kill(fork.pid, signal.SIGCONT)
+    outcomes = [fork.ended() for fork in stopped]
+    (winner,) = [outcome.result for outcome in outcomes if not outcome.error]
+    assert all(outcome.error.startswith("ConflictError: ") for outcome in outcomes if outcome.error)
+    trial.check()
+    assert trial.champion == winner
