@@ -23,6 +23,7 @@ from tasks.extract import HOW_TO_FILL, RowQuery, Watermark, is_empty, read_rows,
 from tasks.feature_columns import choose_features
 from tasks.ingest import IngestedSource, ingest_file
 from tasks.simulate import record_simulated
+from tasks.steps import step_done
 from tasks.traces import to_trace
 
 NO_SOURCE = "none"
@@ -42,6 +43,7 @@ class StepClock:
         yield
         self.seconds[name] = round(time.perf_counter() - started, 3)
         say(f"{name:<9} {self.seconds[name]:6.1f} s")
+        step_done(name)
 
 
 @dataclass(frozen=True)

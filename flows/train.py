@@ -29,6 +29,7 @@ from tasks.learn import export, judge, learn, model_row
 from tasks.registry.reconcile import heal
 from tasks.registry.register import RegisteredModel, register
 from tasks.report import write_report
+from tasks.steps import step_done
 from tasks.tracking import Tracker, open_tracker
 from tasks.validation_log import log_validation
 
@@ -121,6 +122,7 @@ def _run(place: _Workplace, requests: Requests, problem: CacheProblem, config: T
             place.tracker.fail(str(error) or type(error).__name__)
         raise
     place.tracker.finish()
+    step_done("run finished")
     return outcome
 
 
@@ -145,6 +147,7 @@ def _learn(place: _Workplace, run_id: str, profile: DataProfile, problem: CacheP
         row = model_row(problem, trained, judged, config, curves, profile, database_kind(engine))
         model = io_task(register, retries=STORAGE_RETRIES)(engine, tracker, run_id, bundle, row)
         remove_checkpoints(learned.checkpoints)
+        step_done("checkpoints removed")
     staleness = judged.hybrid.as_dict() if judged.hybrid else None
     return Outcome(run_id, tracker.shown_uri, model, bundle, report, scores, learned.seeds, staleness)
 

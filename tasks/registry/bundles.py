@@ -10,7 +10,7 @@ from learning.bundle import FILES, LoadedBundle, load_bundle, work_folder
 from schemas.errors import BundleError
 from tasks.model_artifacts import BUNDLE_ARTIFACT, log_model
 from tasks.registry.mirror import Version
-from tasks.registry.steps import step_done
+from tasks.steps import step_done
 from tasks.tracking import Tracker
 
 BUNDLES = "bundles"  # folder in the home

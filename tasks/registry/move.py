@@ -19,7 +19,7 @@ from schemas.errors import ConflictError
 from schemas.tables import utc_now
 from tasks.registry import mirror, store
 from tasks.registry.mirror import Version
-from tasks.registry.steps import step_done
+from tasks.steps import step_done
 from tasks.tracking import Tracker
 
 ORPHANED_AFTER = timedelta(minutes=10)  # when a move by another host, whose processes cannot be seen, counts as dead

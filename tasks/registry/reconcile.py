@@ -19,8 +19,8 @@ from tasks.registry.logged_row import logged_row
 from tasks.registry.mirror import Version
 from tasks.registry.move import Move, champion_of, is_dead, move_champion, put_back, settle_moves
 from tasks.registry.register import require_mirror, settle_registrations
-from tasks.registry.steps import step_done
 from tasks.registry.store import StoredVersion
+from tasks.steps import step_done
 from tasks.tracking import Tracker
 
 BY_HAND = "changed by hand in MLflow"

@@ -24,7 +24,7 @@ from tasks.model_artifacts import MODEL_ARTIFACT, log_model
 from tasks.registry import mirror, store
 from tasks.registry.jsonable import jsonable
 from tasks.registry.logged_row import log_row
-from tasks.registry.steps import step_done
+from tasks.steps import step_done
 from tasks.tracking import Tracker
 
 ORPHANED_AFTER = timedelta(days=1)  # when an intent of another host, whose processes cannot be seen, counts as dead

@@ -57,16 +57,21 @@ class Fork:
 
 
 class Forks:
-    """Starts operations of `tests.faults.operations`, each in a process of its own."""
+    """Starts operations of `tests.faults.operations`, each in a process of its own.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: for what they leave behind.
+        variables: of their environment; with an address of a Prefect server they run flows.
+    """
+
+    def __init__(self, folder: Path, **variables: str) -> None:
         self._folder = folder
         self._numbers = itertools.count()
         self._errors = (folder / "errors.txt").open("w+")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.operations", str(folder / "rehearsal")],
             cwd=ROOT,
-            env=environment(folder, OMP_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true"),
+            env=environment(folder, OMP_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true", **variables),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -3,6 +3,7 @@
 As a program it reads commands from standard input, a JSON object a line, and answers each with a line.
 """
 
+import importlib
 import json
 import logging
 import os
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc  # noqa: F401  # registering imports it, which takes long
 import sqlalchemy as sa
 
 from infra.database import open_database
@@ -24,8 +24,8 @@ from tasks.registry.bundles import fetch_bundle
 from tasks.registry.reconcile import heal, reconcile
 from tasks.registry.register import register
 from tasks.registry.rollback import roll_back
-from tasks.registry.steps import LOGGER
 from tasks.registry.versions import choose_version
+from tasks.steps import LOGGER
 from tasks.tracking import Tracker, open_tracker
 from tests.small_policy import small_bundle
 
@@ -77,11 +77,19 @@ def reconcile_all(place: Place) -> list[str]:
     return reconcile(place.engine, place.tracker, place.home).healed
 
 
+def command(_place: Place, *words: str) -> int:
+    """Run a command line; return its exit status."""
+    from flows.cli import main
+
+    return main([*words])
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "train_end": train_end,
     "promote": promote,
     "rollback": rollback,
     "reconcile": reconcile_all,
+    "command": command,
 }
 
 
@@ -105,7 +113,8 @@ def work(command: dict[str, Any]) -> dict[str, Any]:
     LOGGER.setLevel(logging.INFO)
     LOGGER.addHandler(deadly)
     os.environ["TMPDIR"] = command["tmp"]
-    settings = Settings(_env_file=None, **command["settings"])
+    os.environ.update({name.upper(): value for name, value in command["settings"].items()})
+    settings = Settings(_env_file=None)
     result, error = None, ""
     try:
         engine = open_database(settings)
@@ -119,6 +128,8 @@ def work(command: dict[str, Any]) -> dict[str, Any]:
 
 def rehearse(home: Path) -> None:
     """Do everything once, so that the forks find it imported and set up."""
+    if "PREFECT_API_URL" in os.environ:
+        importlib.import_module("flows.train")
     settings = Settings(_env_file=None, ers_home=home)
     place = Place(open_database(settings), open_tracker(settings), home)
     for seed in range(2):

@@ -50,12 +50,17 @@ def withdrawn(trial: Trial) -> None:
 
 def cut_off(trial: Trial) -> None:
     """Two registrations and a promotion of processes that were killed; what was to be promoted is gone since."""
+    at_work = []
     for operation, step in (
+        ("promote", "move: alias set"),
         ("train_end", "register: intent recorded"),
         ("train_end", "register: version created"),
-        ("promote", "move: alias set"),
     ):
-        assert trial.forks.run(operation, trial.settings, after=step).killed
+        at_work.append(trial.forks.start(operation, trial.settings, after=step, ending=signal.SIGSTOP))
+        at_work[-1].wait("T")
+    for fork in at_work:
+        os.kill(fork.pid, signal.SIGKILL)
+        fork.wait()
     trial.tracker.client.delete_model_version(NAME, "3")
 
 

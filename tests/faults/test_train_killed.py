@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from infra.settings import Settings
+from tests.faults.forks import Forks
 from tests.flows.running import (
     ROOT,
     Done,
@@ -69,50 +71,41 @@ def end(process: "subprocess.Popen[str]", ending: signal.Signals = signal.SIGKIL
     return errors
 
 
-def check_nothing_is_half(home: Path, registered: dict[int, str]) -> None:
-    """Assert that each bundle is whole, that the versions agree once an intent is settled, and none was lost."""
-    bundles(home)
-    assert registered.items() <= versions_after_kill(home).items()
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory, command_line) -> Iterator[Forks]:
+    forks = Forks(tmp_path_factory.mktemp("forks"), **command_line.variables)
+    yield forks
+    forks.close()
 
 
-def versions_after_kill(home: Path) -> dict[int, str]:
-    """The versions in MLflow: the mirror may be behind by the one whose registration was cut off."""
-    found = {int(v.version): v.run_id for v in store(home).search_model_versions()}
-    assert rows(home).get("rl_models", 0) in (len(found), len(found) - 1)
-    return found
+STEPS = ("record", "prepare", "open", "train", "evaluate", "export", "report", "checkpoints removed", "run finished")
 
 
-@pytest.mark.parametrize(
-    ("step", "delay_s"),
-    [
-        ("record", 0.0),
-        ("open", 0.7),
-        ("train", 0.0),
-        ("evaluate", 0.4),
-        ("export", 0.2),
-        ("report", 0.0),
-        ("report", 0.5),
-    ],
-)
-def test_a_run_killed_after_a_step_leaves_nothing_half_and_the_next_one_succeeds(step, delay_s, victim, command_line):
+@pytest.mark.parametrize("step", STEPS)
+def test_a_run_killed_after_a_step_leaves_nothing_half_and_the_next_one_succeeds(step, victim, forks, command_line):
     home, before = victim.home, versions(victim.home)
-    process = start(home, *victim.words, **command_line.variables)
-    wait_for_step(process, step)
-    time.sleep(delay_s)
-    end(process)
-    check_nothing_is_half(home, before)
+    settings = Settings(_env_file=None, ers_home=home, db_url=f"sqlite:///{home}/ers.db")
+    assert forks.run("command", settings, *map(str, victim.words), after=step).killed
+    bundles(home)
+    assert before.items() <= versions(home).items()
 
     again = command_line(home, *victim.words)
     registered = versions(home)  # which asserts that MLflow and rl_models agree
     assert registered[again.result["model"]["version"]] == again.result["run_id"]
     assert before.items() <= registered.items()
     assert set(registered) == set(range(1, len(registered) + 1))
-    assert Path(again.result["bundle"]) in bundles(home)
+    assert {path.name.rpartition("-")[2] for path in bundles(home)} == set(registered.values())
+    assert {path.name.rpartition("-")[2] for path in reports(home)} == set(registered.values())
     assert not list((home / "bundles").glob(".bundle-*"))
     statuses = mlflow_runs(home)
     assert "RUNNING" not in statuses.values()
-    assert statuses[again.result["run_id"]] == "FINISHED"
+    assert {run for run, status in statuses.items() if status == "FINISHED"} == set(registered.values())
     assert rows(home)["cache_metrics"] == 12_000
+
+
+def reports(home: Path) -> list[Path]:
+    """The reports of runs that trained."""
+    return list((home / "reports").glob("eviction-*"))
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.3])

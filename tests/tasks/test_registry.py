@@ -20,7 +20,7 @@ from schemas.errors import BundleError, StorageError
 from schemas.tables import utc_now
 from tasks.registry.mirror import ABANDONED, INTENDED, REGISTERED
 from tasks.registry.register import RegisteredModel, register, settle_registrations
-from tasks.registry.steps import LOGGER
+from tasks.steps import LOGGER
 from tasks.tracking import open_tracker
 from tests.small_policy import N_FEATURES
 from tests.tasks.registry_stores import NAME, Stores, settings_of
