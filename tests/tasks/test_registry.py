@@ -21,7 +21,8 @@ from mlflow import MlflowClient
 
 from infra.database import open_database
 from infra.settings import Settings
-from learning.bundle import bundle_sha256, export_bundle, load_bundle
+from learning.bundle import bundle_sha256, load_bundle
+from learning.bundle_export import export_bundle
 from learning.owner import current_owner
 from schemas.bundle import Candidates, Capacity, DataSummary, Feature, PolicyDescription, Span
 from schemas.errors import BundleError, StorageError
