@@ -26,7 +26,7 @@ from learning.bundle import (
 )
 from learning.bundle_json import content_sha256
 from learning.bundle_readme import bundle_readme
-from learning.bundle_scores import Score, check_shapes, require_close, score_states, tolerance_of
+from learning.bundle_scores import check_shapes, require_close, tolerance_of
 from learning.onnx_export import onnx_scorer, write_onnx
 from learning.owner import current_owner, is_gone
 from learning.torch_script import FloatArray, to_torch_script, torch_scorer
@@ -89,7 +89,7 @@ def _write_networks(policy: torch.nn.Module, states: FloatArray, work: Path) -> 
 
 def _describe(description: PolicyDescription, states: FloatArray, work: Path) -> None:
     module = load_policy(work, (work / POLICY).read_bytes())
-    (work / GOLDEN).write_text(_golden_json(torch_scorer(module), states))
+    (work / GOLDEN).write_text(_golden_json(module, states))
     (work / README).write_text(bundle_readme(description))
     hashes = {name: digest((work / name).read_bytes()) for name in HASHED_FILES}
     content = {"schema_version": SCHEMA_VERSION, **description.model_dump(mode="json"), "files": hashes}
@@ -97,10 +97,11 @@ def _describe(description: PolicyDescription, states: FloatArray, work: Path) ->
     (work / METADATA).write_text(json.dumps(named, allow_nan=False, indent=2) + "\n")
 
 
-def _golden_json(score: Score, states: FloatArray) -> str:
+def _golden_json(module: torch.jit.ScriptModule, states: FloatArray) -> str:
     chosen = np.unique(np.linspace(0, len(states) - 1, GOLDEN_STATES).astype(int))
     inputs = np.asarray(states[chosen], np.float32)  # [g, K, f]
-    scores = score_states(score, inputs)  # [g, K] or [g, actions]
+    score = torch_scorer(module)
+    scores = np.stack([score(state).reshape(-1) for state in inputs])  # [g, K] or [g, actions]
     golden = GoldenRows(
         tolerance=tolerance_of(scores),
         inputs=[[[_short(x) for x in row] for row in state] for state in inputs],

@@ -1,13 +1,10 @@
-"""The scores of a bundle's policy: of which states they are asked for, and how far two runtimes may differ."""
-
-from collections.abc import Callable
+"""The scores of a bundle's policy: of which states they prove something, and how far two runtimes may differ."""
 
 import numpy as np
 
 from learning.torch_script import FloatArray
 from schemas.errors import BundleError
 
-Score = Callable[[FloatArray], FloatArray]
 TOLERANCE = 1e-5  # largest difference of a score, see `tolerance_of`
 
 
@@ -17,11 +14,6 @@ def tolerance_of(scores: FloatArray) -> float:
     A small score can be the difference of large parts, so that its own size does not tell how exact it can be.
     """
     return TOLERANCE * max(1.0, float(np.abs(scores).max()))
-
-
-def score_states(score: Score, states: FloatArray) -> FloatArray:
-    """Return the scores of each state, [g, K] of its candidates or [g, actions], of raw features [g, K, f]."""
-    return np.stack([score(state).reshape(-1) for state in states])
 
 
 def check_shapes(states: FloatArray, reference: FloatArray, n_features: int) -> None:

@@ -1,0 +1,35 @@
+"""100,000 mutated bundles: none loads unless it is equal in content, each is refused on one line, no process dies."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SEEDS, EACH = (0, 1), 50_000
+
+
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """A new folder, on a disk in memory where there is one: each example writes twice."""
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_mutated_bundle_loads_only_when_it_is_equal_in_content(in_memory: Path, seed: int) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.faults.bundle_mutations", in_memory, str(seed), str(EACH)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]  # below 0: a signal ended it
+    found = json.loads(done.stdout)
+    assert found["wrong"] == []
+    assert found["refused"] + found["loaded"] == EACH
+    assert found["loaded"] > 10  # metadata that were only laid out anew
