@@ -96,7 +96,7 @@ def load_policy(folder: Path, content: bytes) -> torch.jit.ScriptModule:
     """Return the policy of `content`, a `policy.pt` of `folder`; BundleError when it is none."""
     try:
         return load_torch_script(content)
-    except RuntimeError as error:
+    except Exception as error:  # of any kind that its reader raises
         raise BundleError(f"bundle {folder}: {POLICY} is no TorchScript: {one_line(error)}; export it again") from None
 
 
