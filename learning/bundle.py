@@ -171,7 +171,10 @@ def _check_golden(bundle: LoadedBundle, golden: GoldenRows) -> None:
     what = f"bundle {bundle.folder}: {GOLDEN}"
     inputs = _float32(golden.inputs, what)  # [g, K, f], None -> NaN
     expected = _float32(golden.scores, what)  # [g, K] or [g, actions]
-    check_shapes(inputs, expected, len(bundle.metadata.features))
+    try:
+        check_shapes(inputs, expected, len(bundle.metadata.features))
+    except BundleError as error:
+        raise BundleError(f"{what}: {error}") from None
     if expected.argmax(axis=1).tolist() != golden.decisions:
         raise BundleError(f"{what}: its decisions do not follow from its scores; export it again")
     try:

@@ -90,7 +90,7 @@ def _write_networks(policy: torch.nn.Module, states: FloatArray, work: Path) -> 
 def _describe(description: PolicyDescription, states: FloatArray, work: Path) -> None:
     module = load_policy(work, (work / POLICY).read_bytes())
     (work / GOLDEN).write_text(_golden_json(module, states))
-    (work / README).write_text(bundle_readme(description))
+    (work / README).write_text(bundle_readme(description), encoding="utf-8")
     hashes = {name: digest((work / name).read_bytes()) for name in HASHED_FILES}
     content = {"schema_version": SCHEMA_VERSION, **description.model_dump(mode="json"), "files": hashes}
     named = content | {"sha256": content_sha256(content, METADATA)}

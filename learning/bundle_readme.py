@@ -93,7 +93,7 @@ A feature of a text column is 1 for one `category`, and 0 for every other text, 
 
 Before serving, check the sha256 of the other files against `files` of `metadata.json`, its own `sha256` (of all its
 other fields as JSON with sorted keys and without white space), then `inputs` of `golden.json` against `scores`, which
-may differ by `tolerance`. `examples/java` and `examples/cpp` of the project that wrote this do so.
+may differ by `tolerance`. `examples/java` of the project that wrote this does all of it, `examples/cpp` the last.
 
 ## Java (DJL)
 

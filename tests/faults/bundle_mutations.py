@@ -139,8 +139,8 @@ def tree(content: bytes) -> Any:
 def main(folder: Path, seed: int, count: int) -> dict[str, Any]:
     """Load `count` mutated bundles made in `folder`; return how many were refused and loaded, and what was wrong."""
     rng, refusals, loaded, wrong = random.Random(seed), Counter[str](), 0, []
-    bundle = export(folder / "bundle")
-    originals, foreign = read(bundle), read(export(folder / "foreign", seed=1))
+    bundle = export(folder / "bundle", n_states=4)
+    originals, foreign = read(bundle), read(export(folder / "foreign", n_states=4, seed=1))
     sha256, folder_name = load_bundle(bundle).sha256, str(bundle)
     for _ in range(count):
         changes = mutation(rng, originals, foreign)

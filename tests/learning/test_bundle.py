@@ -14,7 +14,7 @@ from torch import nn
 
 from learning.bundle import FILES, bundle_sha256, load_bundle
 from learning.torch_script import quiet_torch
-from schemas.bundle import PolicyDescription
+from schemas.bundle import SCHEMA_VERSION, PolicyDescription
 from schemas.errors import BundleError
 from tests.learning.bundles import N_CANDIDATES, description, export, forge_file, forge_metadata, rewrite_metadata
 
@@ -212,7 +212,7 @@ def test_golden_numbers_beyond_32_bits_are_refused(bundle: Path, field: str, num
     state = golden[field][0]
     (state[0] if field == "inputs" else state)[0] = number
     forge_file(bundle, "golden.json", json.dumps(golden).encode())
-    with pytest.raises(BundleError):
+    with pytest.raises(BundleError, match=r"golden\.json: .* infinite"):
         load_bundle(bundle)
 
 
@@ -245,3 +245,9 @@ def test_a_bundle_loads_where_no_learning_library_is_installed(exported: Path) -
     command = [sys.executable, "-c", WITHOUT_LEARNING, str(exported), *missing]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, bundle_sha256(exported)), done.stderr
+
+
+def test_the_example_in_java_reads_this_schema_and_these_files() -> None:
+    source = (REPOSITORY / "examples/java/src/main/java/cachepolicy/Bundle.java").read_text()
+    assert f"SCHEMA_VERSION = {SCHEMA_VERSION};" in source
+    assert all(f'"{name}"' in source for name in FILES)
