@@ -99,7 +99,10 @@ def in_parts(score: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.
 
 
 def test_three_runtimes_decide_100_000_states_alike(trained: Path, cpp_program: Path, tmp_path: Path) -> None:
-    """Where two scores differ by less than the tolerances of both, each of the two actions is right: 1 in 10,000."""
+    """Scores agree within the tolerance; another action may follow where two of them lie within twice that.
+
+    Of such ties none was met with these seeds; one state in 10,000 is allowed, for other processors.
+    """
     golden = np.array(json.loads((trained / "golden.json").read_text())["inputs"], np.float32)  # [g, K, f]
     n_rows = N_STATES * min(CANDIDATES, golden.shape[1])  # of a decision on a miss there is one row a state
     rows = random_rows(golden.reshape(-1, golden.shape[2]), n_rows)
