@@ -77,7 +77,7 @@ Trained for a cache of @CAPACITY@. @WHEN@
 |---|---|
 | `policy.pt` | TorchScript: raw features float32 [n, @F@] -> scores float32 @SHAPE@, any n |
 | `policy.onnx` | the same: input `features`, output `scores` |
-| `metadata.json` | features, candidates or actions, capacity, objective, data, evaluation; sha256 of the other files |
+| `metadata.json` | features, candidates or actions, capacity, objective, data, evaluation; sha256 of each file |
 | `golden.json` | states with the scores and decisions that a right set-up gives (`null` is NaN) |
 
 Features go in raw, in this order; the network transforms and standardises them itself. Time is counted in requests to
@@ -91,20 +91,20 @@ A feature of a text column is 1 for one `category`, and 0 for every other text, 
 |---|---|---|---|---|
 @TABLE@
 
-Before serving, check the sha256 of each file against `metadata.json`, then `inputs` of `golden.json` against `scores`.
+Before serving, check the sha256 of the other files against `files` of `metadata.json`, its own `sha256` (of all its
+other fields as JSON with sorted keys and without white space), then `inputs` of `golden.json` against `scores`, which
+may differ by `tolerance`. `examples/java` of the project that wrote this does all of it, `examples/cpp` the last.
 
 ## Java (DJL)
 
 ```java
-Criteria<NDList, NDList> criteria = Criteria.builder()
-    .setTypes(NDList.class, NDList.class)
-    .optModelPath(Paths.get("policy.pt")).optEngine("PyTorch")   // or policy.onnx and "OnnxRuntime"
-    .build();
-try (ZooModel<NDList, NDList> model = criteria.loadModel();
-     Predictor<NDList, NDList> predictor = model.newPredictor(new NoopTranslator());
-     NDManager manager = NDManager.newBaseManager()) {
-  NDArray features = manager.create(rows, new Shape(n, @F@));    // float[] rows, row by row
-  float[] scores = predictor.predict(new NDList(features)).singletonOrThrow().toFloatArray();  // @SHAPE@, row by row
+try (Model model = Model.newInstance("policy", Device.cpu(), "PyTorch")) {   // or "OnnxRuntime" and policy.onnx
+  model.load(Path.of("."), "policy.pt", null);
+  try (Predictor<NDList, NDList> predictor = model.newPredictor(new NoopTranslator());
+       NDManager manager = model.getNDManager().newSubManager()) {
+    NDArray features = manager.create(rows, new Shape(n, @F@));    // float[] rows, row by row
+    float[] scores = predictor.predict(new NDList(features)).singletonOrThrow().toFloatArray();  // @SHAPE@, row by row
+  }
 }
 ```
 

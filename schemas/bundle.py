@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -125,7 +125,7 @@ class PolicyDescription(BundlePart):
     objective: dict[str, float] = Field(description="COLUMN: weight of what a hit is worth; empty = every hit counts 1")
     data: DataSummary
     data_profile: DataProfile | None = Field(
-        default=None, description="of the training requests; null in bundles older than this field"
+        default=None, description="of the training requests; null where none was made"
     )
     seeds: dict[str, int]
     hyperparameters: dict[str, JsonValue]
@@ -140,10 +140,17 @@ class PolicyDescription(BundlePart):
 
 
 class BundleMetadata(PolicyDescription):
-    """`metadata.json`: the description, and the sha256 of every other file of the bundle."""
+    """`metadata.json`: the description, the sha256 of every other file of the bundle, and that of its own content.
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    Attributes:
+        schema_version: 1 had no `sha256`.
+        files: NAME: sha256 of its bytes.
+        sha256: of all other fields as canonical JSON, see `learning.bundle_json`; names the contents of the bundle.
+    """
+
+    schema_version: Literal[2] = SCHEMA_VERSION
     files: dict[str, Sha256]
+    sha256: Sha256
 
 
 class GoldenRows(BundlePart):

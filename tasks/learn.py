@@ -9,7 +9,7 @@ from typing import Any
 from cachesim.policies.learned import SERVING_CANDIDATES
 from learning.algorithms import LOSS
 from learning.baselines import Replay
-from learning.bundle import export_bundle
+from learning.bundle_export import export_bundle
 from learning.checkpoint import Say
 from learning.describe import decision_states, describe, evaluation_dict
 from learning.evaluate import POLICY, Evaluation, evaluate
@@ -148,7 +148,7 @@ def export(
     profile: DataProfile,
     folder: Path,
 ) -> Path:
-    """Write the checked bundle to `folder`, with the `profile` of the data; see `learning.bundle.export_bundle`."""
+    """Write the checked bundle to `folder`, with the `profile` of the data; see `export_bundle`."""
     states, scores = decision_states(problem, trained.policy, config.seed)
     policy = ExportedPolicy(trained.net, trained.normaliser)
     description = describe(problem, trained, judged.evaluation, config, judged.hybrid)

@@ -6,7 +6,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from learning.bundle import FILES, LoadedBundle, load_bundle, work_folder
+from learning.bundle import FILES, MAX_FILE_BYTES, LoadedBundle, load_bundle
+from learning.work_folder import work_folder
 from schemas.errors import BundleError
 from tasks.model_artifacts import BUNDLE_ARTIFACT, log_model
 from tasks.registry.mirror import Version
@@ -15,7 +16,6 @@ from tasks.tracking import Tracker
 
 BUNDLES = "bundles"  # folder in the home
 RUN_ID = re.compile("[0-9a-f]{32}")
-MAX_FILE_BYTES = 64 * 2**20  # a file of a bundle has some kilobytes
 
 
 def run_folder(decision: str, algorithm: str, run_id: str) -> str:

@@ -27,7 +27,7 @@ from tasks.registry.rollback import roll_back
 from tasks.registry.versions import choose_version
 from tasks.steps import LOGGER
 from tasks.tracking import Tracker, open_tracker
-from tests.small_policy import small_bundle
+from tests.learning.bundles import export
 
 NAME = "cache-policy-eviction"
 DECIDED = "a champion is chosen, on what is known of the present one"
@@ -46,7 +46,7 @@ def train_end(place: Place, seed: int = 0) -> int:
     """Do what the end of a training does: heal, export, register, finish."""
     heal(place.engine, place.tracker, place.home)
     run_id = place.tracker.start_run("trained", {}, {})
-    bundle = small_bundle(place.home / "bundles" / f"eviction-dqn-{run_id}", seed)
+    bundle = export(place.home / "bundles" / f"eviction-dqn-{run_id}", seed=seed)
     model = register(place.engine, place.tracker, run_id, bundle, {"timesteps": 7})
     place.tracker.finish()
     return model.version

@@ -1,4 +1,7 @@
-"""Traffic on which the right choice is plain, and the problem that it poses."""
+"""Traffic on which the right choice is plain, the problem that it poses, and an exported bundle."""
+
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from learning.first_decisions import PARALLEL_CACHES
 from learning.problem import CacheProblem, build_problem
 from schemas.config import TrainConfig
 from schemas.trace import Trace
+from tests.learning.bundles import export
 
 HOT_OBJECTS = 100
 
@@ -62,3 +66,15 @@ def ttl_env() -> DecisionVecEnv:
     trace = energy_trace(3_000, seed=1)
     setting = ttl_setting(trace, len(trace), Capacity(40, "objects"), np.ones(len(trace)))
     return DecisionVecEnv(DrawnDecisions(setting, len(trace), batch=PARALLEL_CACHES, seed=0))
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of a small policy; to be left as it is."""
+    return export(tmp_path_factory.mktemp("bundles") / "b1", n_states=10_000)
+
+
+@pytest.fixture
+def bundle(exported: Path, tmp_path: Path) -> Path:
+    """A copy that a test may spoil."""
+    return Path(shutil.copytree(exported, tmp_path / "copy"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cachesim.synthetic import energy_trace
-from learning.bundle import export_bundle
+from learning.bundle_export import export_bundle
 from learning.describe import decision_states, describe
 from learning.evaluate import evaluate
 from learning.networks import ExportedPolicy

@@ -17,7 +17,7 @@ from infra.settings import Settings
 from schemas.config import IngestConfig
 from tasks.ingest import IngestedSource, ingest_file
 from tests.databases import Databases
-from tests.small_policy import small_bundle
+from tests.learning.bundles import export
 from tests.tasks.registry_stores import Stores
 
 Record = Callable[..., IngestedSource]
@@ -127,7 +127,7 @@ def text_file(binary_file: Callable[[str, bytes], Path]) -> Callable[[str, str],
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_bundle(tmp_path_factory.mktemp("bundles") / "b1")
+    return export(tmp_path_factory.mktemp("bundles") / "b1")
 
 
 @pytest.fixture(scope="session")

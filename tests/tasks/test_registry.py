@@ -22,7 +22,7 @@ from tasks.registry.mirror import ABANDONED, INTENDED, REGISTERED
 from tasks.registry.register import RegisteredModel, register, settle_registrations
 from tasks.steps import LOGGER
 from tasks.tracking import open_tracker
-from tests.small_policy import N_FEATURES
+from tests.learning.bundles import N_FEATURES
 from tests.tasks.registry_stores import NAME, Stores, settings_of
 
 STEPS = ("model logged", "row logged", "intent recorded", "model created", "version created")
@@ -88,7 +88,7 @@ def test_the_row_holds_what_was_given_and_the_bundle(stores: Stores, bundle: Pat
     assert row["metrics"] == {"hit_ratio": 0.5, "bound": None, "counts": [0, 1]}
     assert row["feature_columns"] == ["load"]
     assert (row["cache_bytes"], row["timesteps"], row["input_dimension"]) == (2**40, 5, N_FEATURES)
-    assert (row["decision"], row["algorithm"], row["data_fingerprint"]) == ("eviction", "dqn", "a" * 64)
+    assert (row["decision"], row["algorithm"], row["data_fingerprint"]) == ("eviction", "dqn", "0" * 64)
     assert base64.b64decode(row["model_base64"]) == (bundle / "policy.pt").read_bytes()
     assert row["bundle_sha256"] == bundle_sha256(bundle)
 
