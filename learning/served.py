@@ -27,8 +27,8 @@ def compiled_policy(bundle: LoadedBundle) -> Scorer | Decider:
         BundleError: the network or its features are not such as this program replays, or the compiled one does not
             give the golden scores.
     """
-    exported = _exported(bundle)
     wanted = [feature.transform for feature in bundle_features(bundle.metadata)]
+    exported = _exported(bundle)
     if exported.normaliser.transform.tolist() != wanted:
         raise BundleError(f"bundle {bundle.folder}: its network transforms features in another way; train it again")
     policy = exported.net.compiled(exported.normaliser)
@@ -83,7 +83,7 @@ def _exported(bundle: LoadedBundle) -> ExportedPolicy:
         exported = ExportedPolicy(_net(bundle, first.shape, last.shape), _blank(len(bundle.metadata.features)))
         exported.load_state_dict(state)
     except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = str(error).splitlines()[-1].strip()
         raise BundleError(f"bundle {bundle.folder}: its network cannot be compiled: {reason}; train it again") from None
     return exported
 
