@@ -24,6 +24,7 @@ from schemas.config import (
     nearest,
 )
 from schemas.errors import ConfigError, ErsError, UnfitError
+from schemas.judging import EvaluateConfig, ExportConfig
 from schemas.simulation import SeedConfig, SimulateConfig
 
 FLOWS: dict[str, type[FlowConfig]] = {
@@ -33,6 +34,8 @@ FLOWS: dict[str, type[FlowConfig]] = {
     "validate": ValidateConfig,
     "curve": CurveConfig,
     "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "export": ExportConfig,
 }
 """Each flow by name: module `flows.<name>` holds the flow `<name>` and `summary(result)`, its result as text."""
 

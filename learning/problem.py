@@ -112,7 +112,9 @@ def build_problem(trace: Trace, config: TrainConfig) -> CacheProblem:
         require_versions(trace)
     if len(trace) < MIN_REQUESTS:
         raise TraceError(f"{len(trace)} requests are too few to learn from: at least {MIN_REQUESTS:,} are needed")
-    served, capacity = _capacities(trace, config)
+    sizes = (config.cache_size, config.cache_bytes, config.cache_fraction)
+    served = asked_capacity(trace, *sizes, config.key_sample)
+    capacity = scaled(served, config.key_sample)
     training = config.training_requests(len(trace))
     objective = fit_objective(trace, training, config.cache_weights)
     trace, indicators = encode(trace, training)
@@ -145,9 +147,14 @@ def _setting(problem: CacheProblem, config: TrainConfig) -> Setting | None:
     return ttl_setting(*place, ladder_s, weight, **memory)
 
 
-def _capacities(trace: Trace, config: TrainConfig) -> tuple[Capacity, Capacity]:
-    """Return the capacity to serve and that for the sample of the keys: a fraction refers to the keys of the sample."""
-    given = Capacity.resolve(trace, size=config.cache_size, bytes_=config.cache_bytes, fraction=config.cache_fraction)
-    if config.cache_size is None and config.cache_bytes is None:
-        return Capacity(round(given.limit / config.key_sample), given.unit), given
-    return given, scaled(given, config.key_sample)
+def asked_capacity(
+    trace: Trace, size: int | None, bytes_: int | None, fraction: float | None, key_sample: float
+) -> Capacity:
+    """Return the capacity to serve that was asked for, see `Capacity.resolve`.
+
+    A fraction refers to the keys of the trace, which holds a share `key_sample` of all.
+    """
+    given = Capacity.resolve(trace, size=size, bytes_=bytes_, fraction=fraction)
+    if size is None and bytes_ is None:
+        return Capacity(round(given.limit / key_sample), given.unit)
+    return given
