@@ -18,7 +18,7 @@ class Evidence:
     """What is known of a challenger.
 
     Attributes:
-        opponent: what it is compared with, as sentences call it.
+        opponent: `CHAMPION`, or the baseline that stands in where there is no champion yet.
         comparison: challenger minus opponent.
         challenger_score, opponent_score: on the same requests.
         judged: which requests those are.
@@ -34,12 +34,21 @@ class Evidence:
     policy_bytes: int
     latency: Latency
 
+    @property
+    def has_champion(self) -> bool:
+        """Whether the opponent is a policy in Production, which has something to lose."""
+        return self.opponent == CHAMPION
+
+    @property
+    def opponent_words(self) -> str:
+        """What sentences call the opponent."""
+        return "the champion" if self.has_champion else f"{self.opponent} (there is no champion yet)"
+
     @classmethod
     def of(cls, duel: Duel, judged: JudgedSpan, policy_bytes: int, latency: Latency) -> "Evidence":
         """Return the evidence of a duel, and of what was measured besides."""
-        opponent = "the champion" if duel.opponent == CHAMPION else f"{duel.opponent} (there is no champion yet)"
         scores = duel.challenger_score, duel.opponent_score
-        return cls(opponent, duel.comparison, *scores, judged, policy_bytes, latency)
+        return cls(duel.opponent, duel.comparison, *scores, judged, policy_bytes, latency)
 
 
 @dataclass(frozen=True)
@@ -91,24 +100,26 @@ def _improvement(evidence: Evidence, config: GateConfig) -> Check:
     return Check(
         "improvement",
         shown is not None and shown > config.min_improvement,
-        f"its value ratio is {found.difference:+.4f} of that of {evidence.opponent}, {interval}: "
+        f"its value ratio differs by {found.difference:+.4f} from that of {evidence.opponent_words}, {interval}: "
         f"{what} must be above {config.min_improvement:+.4f}",
     )
 
 
 def _guard(evidence: Evidence, metric: GuardMetric, max_loss: float) -> Check:
+    """Protect what a champion has; a baseline that nobody is served by has nothing to lose.
+
+    Any good eviction keeps copies for longer than LRU, so that they grow stale, and one for load times gives up hits.
+    """
     name = metric.replace("_", " ")
     ours, theirs = (getattr(score, metric) for score in (evidence.challenger_score, evidence.opponent_score))
     if ours is None or theirs is None:
         return Check(metric, True, f"the {name} is not known of both, so that it is not checked")
+    found = f"its {name} is {ours:.4f}, that of {evidence.opponent_words} {theirs:.4f}"
+    if not evidence.has_champion:
+        return Check(metric, True, f"{found}: it is not checked")
     lower = metric in LOWER_IS_BETTER
     loss = ours - theirs if lower else theirs - ours
-    return Check(
-        metric,
-        loss <= max_loss,
-        f"its {name} is {ours:.4f}, that of {evidence.opponent} {theirs:.4f}: "
-        f"it may be {max_loss:g} {'higher' if lower else 'lower'} at most",
-    )
+    return Check(metric, loss <= max_loss, f"{found}: it may be {max_loss:g} {'higher' if lower else 'lower'} at most")
 
 
 def _limits(evidence: Evidence, config: GateConfig) -> Iterator[Check]:

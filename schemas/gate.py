@@ -24,7 +24,8 @@ class GateConfig(FlowConfig):
         default=True, description="whether the low end of the 95 % interval must show it; false = the difference itself"
     )
     guard_metrics: tuple[GuardMetric, ...] = Field(
-        default=get_args(GuardMetric), description="measures that must not be worse; the stale ratio must not be higher"
+        default=get_args(GuardMetric),
+        description="measures that must not be worse than the champion's, the stale ratio not higher",
     )
     max_loss: float = Field(default=0.01, ge=0, le=1, description="how much worse a guard metric may be all the same")
     max_policy_bytes: int = Field(default=1_000_000, ge=1, description="largest size of policy.pt")
@@ -32,6 +33,6 @@ class GateConfig(FlowConfig):
         default=2_000.0,
         gt=0,
         allow_inf_nan=False,
-        description="what at most 1 % of the decisions may exceed, in microseconds: TorchScript, one thread",
+        description="what at most 1 % of the decisions may exceed, in microseconds: TorchScript, one processor",
     )
     min_judged: int = Field(default=MIN_JUDGED, ge=1, description="requests that must judge at least")

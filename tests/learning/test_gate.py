@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cachesim.metrics import Score
 from learning.bundle_problem import JudgedSpan
+from learning.duel import CHAMPION
 from learning.evaluate import Comparison
 from learning.gate import Check, Evidence, Verdict, verdict
 from learning.latency import Latency, decision_latency
@@ -31,7 +32,7 @@ def evidence(difference: Difference | None = None, **changes: Any) -> Evidence:
     difference = difference or Difference(0.02, 0.01, 0.03)
     span = JudgedSpan(1_000, 5_000, datetime(2026, 1, 1, tzinfo=UTC), True)
     found = Evidence(
-        opponent="the champion",
+        opponent=CHAMPION,
         comparison=Comparison(difference, difference),
         challenger_score=score(0.42),
         opponent_score=score(0.40),
@@ -58,7 +59,7 @@ def test_a_clear_improvement_passes_every_check() -> None:
         *("judged requests", "policy size", "latency"),
     ]
     assert said.checks[0].detail == (
-        "its value ratio is +0.0200 of that of the champion, 95 % interval +0.0100 to +0.0300: "
+        "its value ratio differs by +0.0200 from that of the champion, 95 % interval +0.0100 to +0.0300: "
         "its low end must be above +0.0000"
     )
 
@@ -111,6 +112,19 @@ def test_a_metric_that_one_of_them_lacks_is_not_checked_and_that_is_said() -> No
     assert said.checks[4] == Check(
         "stale_ratio", True, "the stale ratio is not known of both, so that it is not checked"
     )
+
+
+def test_without_a_champion_nothing_is_to_be_guarded_and_the_improvement_still_counts() -> None:
+    """A first policy for load times may give up hits of LRU, which serves nobody; it must be worth more even so."""
+    found = evidence(opponent="lru", challenger_score=score(0.3, 0.9), opponent_score=score(0.4, 0.1))
+    assert failed(found, max_loss=0.0) == []
+    said = verdict(found, DEFAULTS)
+    assert "from that of lru (there is no champion yet), 95 % interval" in said.checks[0].detail
+    assert said.checks[1].detail == (
+        "its hit ratio is 0.3000, that of lru (there is no champion yet) 0.4000: it is not checked"
+    )
+    worse = evidence(Difference(-0.02, -0.03, -0.01), opponent="lru")
+    assert failed(worse) == ["improvement"]
 
 
 @pytest.mark.parametrize(
