@@ -74,13 +74,10 @@ def judged_span(
     start = later if warm_up is None else int(warm_up * len(trace))
     requests = len(trace) - start
     if requests < max(min_judged, 1):
-        until = datetime.fromtimestamp(trained_s, UTC).isoformat()
-        what, remedy = (
-            f"are later than the training, which ends at {until}",
-            "record newer ones, or judge any by warm_up",
-        )
-        if warm_up is not None:
-            what, remedy = f"are left behind a warm_up of {warm_up:g}", "lower it, or record more"
+        what, remedy = f"are left behind a warm_up of {warm_up}", "lower it, or record more"
+        if warm_up is None:
+            until = datetime.fromtimestamp(trained_s, UTC).isoformat()
+            what, remedy = f"are later than the training, which ends at {until}", "record newer ones, or give warm_up"
         raise TraceError(
             f"{requests:,} of {len(trace):,} requests {what}: at least {min_judged:,} are needed to judge; {remedy}"
         )

@@ -94,6 +94,6 @@ def test_a_column_that_the_table_lacks_is_named(
         names = "id, timestamp, cache_name, cache_key, load_time_ms"
         connection.execute(f"CREATE VIEW IF NOT EXISTS narrow AS SELECT {names} FROM cache_metrics")
     connection.close()
-    done = command_line(simulated.home, "evaluate", "--version", "latest", "--table", "narrow")
+    done = command_line(simulated.home, "evaluate", "--version", 1, "--table", "narrow")
     assert (done.status, done.out) == (2, "")
     assert "table narrow lacks origin_version, which the policy was trained on" in done.err
