@@ -20,7 +20,6 @@ from benchmarks.traces import shared_trace
 from benchmarks.training import trained
 from cachesim.cache import Cache
 from cachesim.capacity import Capacity
-from cachesim.history import missing_values
 from cachesim.replay import BOUNDS, replay
 from cachesim.rollout import Decisions, build_oracle
 from cachesim.sampled import create_caches, replay_until
@@ -105,8 +104,8 @@ def _learned(rounds: int) -> dict[str, Any]:
         "learned",
         problem.capacity,
         scorer=scorer,
-        capacity_objects=problem.capacity.mean_objects(problem.span),
-        missing=missing_values(problem.span),
+        capacity_objects=problem.fitted.objects,
+        missing=problem.fitted.missing,
         candidates=CANDIDATES,
     )
     return {

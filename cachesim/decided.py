@@ -14,7 +14,7 @@ from cachesim.decider import Decider, workspace
 from cachesim.draws import random_states
 from cachesim.features import HISTORY_WIDTH, Float32Array, Normaliser, fit_to, transform
 from cachesim.fetches import MISSING_S, empty_fetches
-from cachesim.history import empty_history, missing_values
+from cachesim.history import empty_history
 from cachesim.lifetimes import life_rewards
 from cachesim.misses import Log, Memory, Terms, admission_reward, miss_kernels
 from cachesim.policies.ledger import NOW
@@ -55,7 +55,7 @@ class _Running:
 def _start(setting: Setting, seed: int, position: int = 0) -> _Running:
     """Return an empty cache before the request at `position`."""
     trace, stride = setting.trace, 1 / setting.key_sample
-    objects = setting.capacity.mean_objects(setting.span)
+    objects = setting.fitted.objects
     state = begin(trace, setting.eviction, setting.capacity, seed)
     state = state._replace(ledger=state.ledger._replace(left=np.zeros(trace.n_keys, np.int64)))
     state.ledger.counts[NOW] = position - 1
@@ -65,7 +65,7 @@ def _start(setting: Setting, seed: int, position: int = 0) -> _Running:
         endpoints,
         objects * stride,
         remembered_keys(objects, setting.history_multiple),
-        missing_values(setting.span),
+        setting.fitted.missing,
     )
     fetches = empty_fetches(known, endpoints if setting.every_miss else 0)
     memory = Memory(history, fetches, np.array([0.0, objects * stride]))
@@ -175,7 +175,7 @@ class Future:
 
 def fit_decisions(rows: Float32Array, setting: Setting) -> Normaliser:
     """Fit transform and standardisation to raw feature rows (m, f) of the training span."""
-    objects = setting.capacity.mean_objects(setting.span) / setting.key_sample
+    objects = setting.fitted.objects / setting.key_sample
     missing = {"s": MISSING_S, "requests": 64 * objects}
     return fit_to(rows, setting.features, np.array([missing.get(f.unit, 0.0) for f in setting.features]))
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cachesim.capacity import Capacity
 from cachesim.compiled import inner_kernel, kernel
 from cachesim.features import (
     COUNTS_AT,
@@ -27,6 +28,18 @@ from schemas.trace import FloatArray, IntArray, Trace
 
 HEAD = -1  # of the only list
 NOBODY = -1  # stands for a key where none was forgotten
+
+
+class Fitted(NamedTuple):
+    """What features take from the training span, whichever requests they are computed for.
+
+    Attributes:
+        objects: how many objects of the mean size there the cache holds, >= 1: the unit of the half-lives.
+        missing: float32 (1 + m,), what stands in for an unknown load time and for missing values of the m columns.
+    """
+
+    objects: float
+    missing: Float32Array
 
 
 class History(NamedTuple):
@@ -91,14 +104,19 @@ def missing_values(span: Trace) -> Float32Array:
     return np.array([values.mean(dtype=np.float64) if values.size else 0.0 for values in known], np.float32)
 
 
+def fit(span: Trace, capacity: Capacity) -> Fitted:
+    """Return what features of a cache of this capacity take from a training span."""
+    return Fitted(capacity.mean_objects(span), missing_values(span))
+
+
 def request_history(
-    trace: Trace, training: int, capacity_objects: float, history_keys: int, stride: float = 1.0
+    trace: Trace, missing: Float32Array, capacity_objects: float, history_keys: int, stride: float = 1.0
 ) -> Float32Array:
     """Return the history row of each request: what is known of its object just after it, from the past alone.
 
     Args:
         trace: the requests.
-        training: length of the training span, whose means stand in for missing load times and column values.
+        missing: float32 (1 + m,), stands in for missing load times and column values, see `missing_values`.
         capacity_objects: cache capacity in objects, the unit of the half-lives.
         history_keys: how many keys are remembered, >= 1.
         stride: how many requests one of these stands for, >= 1: gaps and half-lives are told in those.
@@ -106,7 +124,6 @@ def request_history(
     Returns:
         float32 (n, HISTORY_WIDTH + m): gaps 1 to 4, decayed counts, size, load time, endpoint averages, the m columns.
     """
-    missing = missing_values(trace[:training])
     history = empty_history(trace.n_keys, len(trace.endpoint_names), capacity_objects, history_keys, missing)
     rows = np.empty((len(trace), HISTORY_WIDTH + len(trace.column_names)), np.float32)
     columns = np.ascontiguousarray(trace.columns)

@@ -79,7 +79,7 @@ def _training_mean(name: str, column: FloatArray, training: int) -> float:
     mean = float(known.mean()) if known.size else math.nan
     if not mean > 0:
         raise ConfigError(
-            f"cache_weights: {name} cannot weigh hits, its mean over the {training} training requests is {mean}; "
+            f"cache_weights: {name} cannot weigh hits, its mean over the first {training:,} requests is {mean}; "
             "choose a column with values above 0"
         )
     return mean

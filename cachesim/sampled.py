@@ -25,7 +25,7 @@ from cachesim.capacity import Capacity
 from cachesim.compiled import allocating_kernel, inner_kernel, kernel
 from cachesim.draws import RandomState, below, random_states
 from cachesim.features import HIT_STEP, Float32Array, copy_row, half_lives, observe, transform
-from cachesim.history import request_history
+from cachesim.history import Fitted, fit, request_history
 from cachesim.scorer import score, workspace
 from schemas.trace import FloatArray, IntArray, Trace
 
@@ -83,20 +83,31 @@ def build_stream(
     history_multiple: int = HISTORY_MULTIPLE,
     key_sample: float = 1.0,
 ) -> Stream:
+    """Prepare a trace whose first `training` requests are the training span; see `stream_of`."""
+    return stream_of(trace, capacity, fit(trace[:training], capacity), history_multiple, key_sample)
+
+
+def stream_of(
+    trace: Trace,
+    capacity: Capacity,
+    fitted: Fitted,
+    history_multiple: int = HISTORY_MULTIPLE,
+    key_sample: float = 1.0,
+) -> Stream:
     """Prepare a trace for sampled eviction.
 
     Args:
         trace: the requests, of all keys or of a sample of them.
         capacity: of the cache that they are sent through.
-        training: length of the training span: means that stand in for missing values come from it alone.
+        fitted: to the training span, for a cache of this capacity.
         history_multiple: keys remembered, in capacities of objects, residents not counted; >= 1.
         key_sample: the share of the keys that the trace holds, in (0, 1]; the capacity is scaled by it. Ages, gaps and
             half-lives are those of the whole, so that what is learned from a sample serves the whole.
     """
-    objects, stride = capacity.mean_objects(trace[:training]), 1 / key_sample
-    remembered = remembered_keys(objects, history_multiple)
-    history = request_history(trace, training, objects * stride, remembered, stride)
-    return Stream(trace.key, capacity.charges(trace), history, half_lives(objects * stride), capacity.limit, stride)
+    stride = 1 / key_sample
+    objects, remembered = fitted.objects * stride, remembered_keys(fitted.objects, history_multiple)
+    history = request_history(trace, fitted.missing, objects, remembered, stride)
+    return Stream(trace.key, capacity.charges(trace), history, half_lives(objects), capacity.limit, stride)
 
 
 def create_caches(stream: Stream, n_keys: int, batch: int, seed: int) -> Caches:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from cachesim.capacity import Capacity
 from cachesim.features import Feature
+from cachesim.history import Fitted, fit
 from cachesim.lifetimes import DEFAULT_LADDER_S, require_ladder, require_versions
 from cachesim.misses import miss_features
 from cachesim.replay import lifetime_s, require_causal
@@ -26,7 +28,7 @@ class Setting:
     Attributes:
         decision: what is decided.
         trace: n requests.
-        training: the first so many requests give the means that stand in for missing values, in [1, n].
+        training: length of the training span, in [1, n]; >= 0 where `trained` is given.
         capacity: of the cache.
         eviction: the policy that makes room, one that does not know the future.
         ladder_s: float64 (actions,), times to live in seconds, 0 = not stored.
@@ -34,6 +36,7 @@ class Setting:
         staleness_weight: >= 0, see `cachesim.lifetimes`; 0 where lives are not decided.
         history_multiple: keys remembered, in capacities of objects, residents not counted.
         key_sample: the share of the keys that the trace holds, in (0, 1].
+        trained: what features took from the training span, where that is not one of this trace; None = it is.
     """
 
     decision: Decision
@@ -46,6 +49,12 @@ class Setting:
     staleness_weight: float = 0.0
     history_multiple: int = HISTORY_MULTIPLE
     key_sample: float = 1.0
+    trained: Fitted | None = None
+
+    @cached_property
+    def fitted(self) -> Fitted:
+        """What features take from the training span."""
+        return self.trained or fit(self.span, self.capacity)
 
     @property
     def every_miss(self) -> bool:

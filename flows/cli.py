@@ -24,6 +24,7 @@ from schemas.config import (
     nearest,
 )
 from schemas.errors import ConfigError, ErsError, UnfitError
+from schemas.judging import EvaluateConfig, ExportConfig
 from schemas.promotion import HistoryConfig, ReconcileConfig, RollbackConfig
 from schemas.simulation import SeedConfig, SimulateConfig
 
@@ -36,6 +37,8 @@ FLOWS: dict[str, type[FlowConfig]] = {
     "train": TrainConfig,
     "rollback": RollbackConfig,
     "reconcile": ReconcileConfig,
+    "evaluate": EvaluateConfig,
+    "export": ExportConfig,
 }
 """Each flow by name: module `flows.<name>` holds the flow `<name>` and `summary(result)`, its result as text."""
 

@@ -54,7 +54,7 @@ class Requests:
         trace: in time order.
         query: that gave them.
         watermark: up to where rows were read, the invalid ones included.
-        profile: how the features of the training requests are distributed.
+        profile: how the features of the training requests are distributed, or of all where nothing is learned.
         validation: what was found in the rows, and where it is told.
     """
 
@@ -71,7 +71,7 @@ def read_requests(
     config: ReadConfig,
     clock: StepClock,
     feature_columns: tuple[str, ...] = (),
-    training_requests: Callable[[int], int] = int,
+    training_requests: Callable[[int], int] | None = int,
     decision: str | None = None,
 ) -> Requests:
     """Record the source that `config` names if need be; return the validated requests.
@@ -84,7 +84,8 @@ def read_requests(
         config: which requests.
         clock: times the steps.
         feature_columns: columns to learn from; which of them were taken is said on stderr.
-        training_requests: of how many there are, how many, the earliest, are learned from.
+        training_requests: of how many there are, how many, the earliest, are learned from; None = nothing is, the
+            columns are taken as they are.
         decision: drift is measured from the data of the model for this decision; None = not at all.
 
     Raises:
@@ -98,10 +99,13 @@ def read_requests(
         report, quarantined = judged(engine, rows, config, decision)
         report.require()
         rows = report.kept(rows)
-        rows, said = choose_features(rows, training_requests(len(rows)))
-        for line in said:
-            say(line)
-        profile = profile_of(rows.iloc[: training_requests(len(rows))], rows.attrs["feature_columns"])
+        training = len(rows)
+        if training_requests is not None:
+            training = training_requests(len(rows))
+            rows, said = choose_features(rows, training)
+            for line in said:
+                say(line)
+        profile = profile_of(rows.iloc[:training], rows.attrs["feature_columns"])
         validation = documented(settings.ers_home / REPORTS, report, quarantined)
         return Requests(to_trace(rows), query, mark, profile, validation)
 

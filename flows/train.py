@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from flows.compiling import kernels_on_the_way
+from flows.judging import open_store, tracked
 from flows.reading import Requests, StepClock, read_requests
 from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
+from flows.train_summary import shown_problem
 from flows.train_summary import summary as summary  # the result of this flow as text
 from infra.database import database_kind, open_database
 from infra.settings import Settings, load_settings
@@ -20,7 +21,7 @@ from learning.problem import CacheProblem, build_problem
 from learning.train import require_device
 from schemas.bundle import DataProfile
 from schemas.config import TrainConfig
-from schemas.errors import ConfigError, StorageError
+from schemas.errors import ConfigError
 from schemas.names import nearest
 from tasks.checkpoints import remove_checkpoints
 from tasks.extract import require_features
@@ -30,7 +31,7 @@ from tasks.registry.reconcile import heal
 from tasks.registry.register import RegisteredModel, register
 from tasks.report import write_report
 from tasks.steps import step_done
-from tasks.tracking import Tracker, open_tracker
+from tasks.tracking import Tracker
 from tasks.validation_log import log_validation
 
 WEIGHABLE_COLUMNS = ("load_time_ms", "size_bytes")  # beside the chosen feature columns
@@ -65,7 +66,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
             with clock.step("prepare"):
                 problem = build_problem(requests.trace, config)
             with clock.step("open"):
-                tracker = io_task(open_tracker, retries=STORAGE_RETRIES)(settings)
+                tracker = open_store(settings)
                 for healed in heal(engine, tracker, settings.ers_home):
                     say(healed)
             outcome = _run(_Workplace(engine, tracker, settings, clock, wait_for_kernels), requests, problem, config)
@@ -113,15 +114,10 @@ class _Workplace:
 
 def _run(place: _Workplace, requests: Requests, problem: CacheProblem, config: TrainConfig) -> Outcome:
     tags = {"algorithm": config.algorithm, "decision": config.decision, "data_fingerprint": problem.trace.sha256}
-    run_id = place.tracker.start_run(f"{config.decision}-{config.algorithm}", config.model_dump(mode="json"), tags)
-    try:
+    params = config.model_dump(mode="json")
+    with tracked(place.tracker, f"{config.decision}-{config.algorithm}", params, tags) as run_id:
         log_validation(place.tracker, requests.validation.report, requests.validation.docs)
         outcome = _learn(place, run_id, requests.profile, problem, config)
-    except BaseException as error:
-        with suppress(StorageError):  # where MLflow itself fails, the first failure is the one to tell
-            place.tracker.fail(str(error) or type(error).__name__)
-        raise
-    place.tracker.finish()
     step_done("run finished")
     return outcome
 
@@ -171,16 +167,10 @@ def _result(
             "watermark": str(requests.watermark),
         },
         "validation": requests.validation.as_dict(),
-        "cache": {problem.served_capacity.unit: problem.served_capacity.limit},
+        **shown_problem(problem),
         "cache_weights": config.cache_weights,
-        "decision": {
-            "name": config.decision,
-            "eviction": problem.setting.eviction if problem.setting else None,
-            "staleness_weight": problem.staleness_weight,
-        },
         "staleness": outcome.staleness,
         "key_sample": config.key_sample,
-        "feature_columns": list(problem.feature_columns),
         **outcome.evaluation,
         "seeds": outcome.seeds,
         "seconds": clock.seconds,

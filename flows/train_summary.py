@@ -1,10 +1,11 @@
-"""The result of the flow `train` as text: the scores, the verdict with its intervals, and where to look."""
+"""The result of `train` as text: the scores, the verdict with its intervals, where to look. `evaluate` shares most."""
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from learning.problem import CacheProblem
 from tasks.plots import learned_name
 
 MEASURES = ("hit_ratio", "byte_hit_ratio", "saved_load_time_ratio")
@@ -13,16 +14,36 @@ NO_INTERVAL = "the held-out requests are too few, or those on which the two diff
 
 def summary(result: dict[str, Any]) -> str:
     """Return the result of the flow as text: the table of scores, the verdict, and the paths to look at."""
-    verdict = [*_verdict(result), *_staleness(result), *_seeds(result)]
-    return "\n".join([_heading(result), "", *_table(result), "", *verdict, "", *_paths(result)])
+    verdict = [*verdict_lines(result), *_staleness(result), *_seeds(result)]
+    return "\n".join([_heading(result), "", *table_lines(result), "", *verdict, "", *_paths(result)])
+
+
+def shown_problem(problem: CacheProblem) -> dict[str, Any]:
+    """Return what the result of a flow says of a problem: the cache, the decision, and the columns that are read."""
+    setting = problem.setting
+    return {
+        "cache": {problem.served_capacity.unit: problem.served_capacity.limit},
+        "decision": {
+            "name": setting.decision if setting else "eviction",
+            "eviction": setting.eviction if setting else None,
+            "staleness_weight": problem.staleness_weight,
+        },
+        "feature_columns": list(problem.feature_columns),
+    }
+
+
+def cache_words(result: dict[str, Any]) -> str:
+    """Return which cache was judged, as the end of a sentence."""
+    unit, limit = next(iter(result["cache"].items()))
+    return f"cache of {limit:,} {unit}{_sample(result)}{_decision(result['decision'])}"
 
 
 def _heading(result: dict[str, Any]) -> str:
-    data, (unit, limit) = result["data"], next(iter(result["cache"].items()))
+    data = result["data"]
     held_out = data["requests"] - data["training_requests"]
     return (
         f"Scores on the last {held_out:,} of {data['requests']:,} requests ({data['distinct_keys']:,} distinct keys), "
-        f"cache of {limit:,} {unit}{_sample(result)}{_decision(result['decision'])}:"
+        f"{cache_words(result)}:"
     )
 
 
@@ -37,7 +58,7 @@ def _sample(result: dict[str, Any]) -> str:
     return "" if result["key_sample"] == 1 else f", scaled down to {result['key_sample']:g} of the keys"
 
 
-def _table(result: dict[str, Any]) -> list[str]:
+def table_lines(result: dict[str, Any]) -> list[str]:
     """Return a line a policy: its measures, what decides among them last, and the share of the gap that it closes."""
     measures = [*MEASURES]
     if result["test"]["policy"]["stale_ratio"] is not None:
@@ -73,7 +94,8 @@ def _share(closed: float | None) -> str:
     return "" if closed is None else f"{closed:.1%}"
 
 
-def _verdict(result: dict[str, Any]) -> list[str]:
+def verdict_lines(result: dict[str, Any]) -> list[str]:
+    """Return a sentence for each comparison, and for each share of the gap that is closed."""
     best, gaps = result["best_baseline"], result["gaps_closed"]
     reference = "LRU" if result["reference"] == "lru" else result["reference"]
     lines = []
@@ -141,11 +163,12 @@ def _paths(result: dict[str, Any]) -> list[str]:
         f"model   {model['name']} version {model['version']} (stage {model['stage']}), MLflow run {result['run_id']}",
         f"bundle  {result['bundle']}",
         f"report  {result['report']}",
-        f"look    {_where_to_look(result['tracking_uri'])}",
+        f"look    {where_to_look(result['tracking_uri'])}",
     ]
 
 
-def _where_to_look(tracking_uri: str) -> str:
+def where_to_look(tracking_uri: str) -> str:
+    """Return the address of MLflow, or the command that shows its store."""
     if tracking_uri.startswith(("http://", "https://")):
         return tracking_uri
     return f"{Path(sys.executable).with_name('mlflow')} ui --backend-store-uri {tracking_uri}"

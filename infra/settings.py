@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     """Settings of a process. A variable of the environment wins over the same one in `.env`; empty means unset.
 
     Attributes:
+        ers_exports: folder that bundles may be exported into, by default the working directory.
         ers_home: folder of all state: databases, artifacts, bundles. Relative to the working directory.
         db_url: SQLAlchemy URL of the database; masked when shown. Unset = `<ers_home>/ers.db`, or what follows.
         db_driver: sqlite, mysql+pymysql, mariadb+pymysql or postgresql+psycopg, in place of `db_url`.
@@ -43,6 +44,7 @@ class Settings(BaseSettings):
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
+    ers_exports: Path = Path()
     ers_home: Path = Path("var")
     db_url: SecretStr | None = None
     db_driver: Driver | None = None

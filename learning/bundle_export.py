@@ -1,7 +1,6 @@
 """Exports a bundle: writes a checked policy that other programs can load, whole or not at all."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from learning.bundle_readme import bundle_readme
 from learning.bundle_scores import check_shapes, require_close, tolerance_of
 from learning.onnx_export import onnx_scorer, write_onnx
 from learning.torch_script import FloatArray, to_torch_script, torch_scorer
-from learning.work_folder import work_folder
+from learning.work_folder import sync, work_folder
 from schemas.bundle import SCHEMA_VERSION, BundleMetadata, GoldenRows, PolicyDescription
 from schemas.errors import BundleError
 
@@ -127,14 +126,14 @@ def _check_scores(work: Path, states: FloatArray, reference: FloatArray) -> None
 
 def _publish(work: Path, folder: Path) -> None:
     for path in (*(work / name for name in FILES), work):
-        _sync(path)
+        sync(path)
     try:
         work.rename(folder)  # fails when the folder is there and not empty
     except OSError:
         if not folder.exists():
             raise
         _require_same(folder, read_metadata(work))
-    _sync(folder.parent)
+    sync(folder.parent)
 
 
 def _require_same(folder: Path, metadata: BundleMetadata) -> None:
@@ -149,11 +148,3 @@ def _require_same(folder: Path, metadata: BundleMetadata) -> None:
 
     if identity(load_bundle(folder).metadata) != identity(metadata):
         raise BundleError(f"bundle {folder} is there already and holds another policy; choose another folder")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

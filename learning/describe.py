@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from cachesim.decided import Future
 from cachesim.decider import Decider, scores_of
 from cachesim.features import FEATURES, LOAD_TIME_AT, LOG2_1P, MOMENT_FEATURES, TRANSFORMS, Feature, Float32Array
-from cachesim.history import missing_values
 from cachesim.metrics import Score
 from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.rollout import Decisions, blind_oracle
@@ -91,7 +90,7 @@ def _endpoint_lifetimes(mixed: Hybrid) -> bundle.EndpointLifetimes:
 
 
 def _features(problem: CacheProblem) -> tuple[bundle.Feature, ...]:
-    means = iter(missing_values(problem.span))  # of the load time, then of the columns
+    means = iter(problem.fitted.missing)  # of the load time, then of the columns
     return tuple(
         _feature(feature, _stand_in(feature, next(means)) if feature == LOAD_TIME or feature.column else None)
         for feature in problem.features

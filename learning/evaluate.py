@@ -10,7 +10,6 @@ import numpy as np
 
 from cachesim.decided import replay_decided
 from cachesim.decider import Decider
-from cachesim.history import missing_values
 from cachesim.metrics import Score, gains, window_marks
 from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.sampled import create_caches, replay_until
@@ -231,8 +230,8 @@ def learned_options(problem: CacheProblem, scorer: Scorer) -> dict[str, Any]:
     """Return the options of policy `learned` with which the scorer decides as in training and evaluation."""
     return {
         "scorer": scorer,
-        "capacity_objects": problem.capacity.mean_objects(problem.span),
-        "missing": missing_values(problem.span),
+        "capacity_objects": problem.fitted.objects,
+        "missing": problem.fitted.missing,
         "history_multiple": problem.history_multiple,
         "stride": problem.stream.stride,
     }

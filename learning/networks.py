@@ -1,8 +1,9 @@
-"""The networks: a scorer that is shared by all candidates, one that scores actions, and the exported policy around."""
+"""The networks: a scorer that is shared by all candidates, one that scores actions, and the exported policy around.
 
-from typing import Any
+Neither Gymnasium nor Stable-Baselines3 is imported: what serves a bundle takes its network apart with this module.
+"""
 
-import gymnasium as gym
+import numpy as np
 import torch
 from torch import nn
 
@@ -61,14 +62,6 @@ class DecisionNet(_Layers):
 PolicyNet = ScorerNet | DecisionNet
 
 
-def net_for(observations: gym.Space[Any], actions: gym.Space[Any]) -> PolicyNet:
-    """Return a new network for observations (k, f) of candidates, or (f,) of a miss."""
-    assert isinstance(observations, gym.spaces.Box)
-    assert isinstance(actions, gym.spaces.Discrete)
-    *candidates, n_features = observations.shape
-    return ScorerNet(n_features) if candidates else DecisionNet(n_features, int(actions.n))
-
-
 def _array(parameter: torch.Tensor) -> Float32Array:
     values: Float32Array = parameter.detach().cpu().numpy()
     return values
@@ -100,6 +93,19 @@ class ExportedPolicy(nn.Module):
         self.register_buffer("missing_value", torch.from_numpy(normaliser.missing_value))
         self.register_buffer("mean", torch.from_numpy(normaliser.mean))
         self.register_buffer("deviation", torch.from_numpy(normaliser.deviation))
+
+    @property
+    def normaliser(self) -> Normaliser:
+        """The transform and standardisation."""
+        kinds = np.full(self.mean.numel(), features.IDENTITY, np.int64)
+        for code, chosen in (
+            (features.LOG2_1P, self.is_log2_1p),
+            (features.LOG2, self.is_log2),
+            (features.SYMLOG2, self.is_symlog2),
+        ):
+            kinds[chosen.cpu().numpy()] = code
+        means = (_array(values).copy() for values in (self.missing_value, self.mean, self.deviation))
+        return Normaliser(kinds, *means)
 
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
         log2_1p = torch.where(raw >= 0, torch.log2(1 + torch.clamp(raw, min=0.0)), self.missing_value)  # (n, f)

@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+import gymnasium as gym
 import torch
 from stable_baselines3.common.distributions import CategoricalDistribution, Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -10,7 +11,15 @@ from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import nn
 
-from learning.networks import PolicyNet, net_for
+from learning.networks import DecisionNet, PolicyNet, ScorerNet
+
+
+def net_for(observations: gym.Space[Any], actions: gym.Space[Any]) -> PolicyNet:
+    """Return a new network for observations (k, f) of candidates, or (f,) of a miss."""
+    assert isinstance(observations, gym.spaces.Box)
+    assert isinstance(actions, gym.spaces.Discrete)
+    *candidates, n_features = observations.shape
+    return ScorerNet(n_features) if candidates else DecisionNet(n_features, int(actions.n))
 
 
 class Unchanged(BaseFeaturesExtractor):

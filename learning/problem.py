@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from cachesim.capacity import Capacity
 from cachesim.categories import Indicator, encode
 from cachesim.features import Feature, feature_table
+from cachesim.history import Fitted, fit
 from cachesim.keysample import scaled
 from cachesim.lifetimes import DEFAULT_LADDER_S, require_versions
 from cachesim.metrics import Score, score
 from cachesim.misses import miss_features
 from cachesim.objective import Objective, fit_objective, for_columns, values_of
 from cachesim.rollout import kept_requests
-from cachesim.sampled import Stream, build_stream
+from cachesim.sampled import Stream, stream_of
 from cachesim.setting import Setting, admission_setting, ttl_setting
 from schemas.config import TrainConfig
 from schemas.errors import GateError, TraceError
@@ -30,11 +31,13 @@ class CacheProblem:
 
     Attributes:
         trace: all requests, the held-out ones included; its text columns are encoded as `indicators`.
-        training: length of the training span; nothing is fitted to later requests.
+        training: length of the training span, of a bundle that of the requests before those to be judged; nothing is
+            fitted to later requests.
         capacity: of the cache that the trace is sent through: that of all keys, scaled down when these are a sample.
         served_capacity: of the cache that the policy is to serve.
         objective: what a hit is worth.
         values: float64 (n,), of a hit on each request.
+        fitted: what features take from the training span, of a bundle that of its own training.
         stream: the trace as sampled eviction reads it.
         history_multiple: keys remembered, in capacities of objects, residents not counted.
         indicators: what the last columns of the trace are.
@@ -47,6 +50,7 @@ class CacheProblem:
     served_capacity: Capacity
     objective: Objective
     values: FloatArray
+    fitted: Fitted
     stream: Stream
     history_multiple: int
     indicators: tuple[Indicator, ...] = ()
@@ -108,19 +112,26 @@ def build_problem(trace: Trace, config: TrainConfig) -> CacheProblem:
         require_versions(trace)
     if len(trace) < MIN_REQUESTS:
         raise TraceError(f"{len(trace)} requests are too few to learn from: at least {MIN_REQUESTS:,} are needed")
-    served, capacity = _capacities(trace, config)
+    sizes = (config.cache_size, config.cache_bytes, config.cache_fraction)
+    served = asked_capacity(trace, *sizes, config.key_sample)
+    capacity = scaled(served, config.key_sample)
     training = config.training_requests(len(trace))
     objective = fit_objective(trace, training, config.cache_weights)
     trace, indicators = encode(trace, training)
     objective = for_columns(objective, len(trace.column_names))
-    values = values_of(trace, objective)
-    if not values[training:].any():
-        raise GateError("cache_weights: no hit on the held-out requests is worth anything; weigh another column")
-    stream = build_stream(trace, capacity, training, config.history_multiple, config.key_sample)
-    problem = CacheProblem(
-        trace, training, capacity, served, objective, values, stream, config.history_multiple, indicators
-    )
+    values = judged_values(trace, objective, training)
+    fitted, memory = fit(trace[:training], capacity), config.history_multiple
+    stream = stream_of(trace, capacity, fitted, memory, config.key_sample)
+    problem = CacheProblem(trace, training, capacity, served, objective, values, fitted, stream, memory, indicators)
     return replace(problem, setting=_setting(problem, config))
+
+
+def judged_values(trace: Trace, objective: Objective, start: int) -> FloatArray:
+    """Return what a hit on each request is worth, (n,); GateError when that is nothing for all from `start` on."""
+    values = values_of(trace, objective)
+    if not values[start:].any():
+        raise GateError("cache_weights: no hit on the held-out requests is worth anything; weigh another column")
+    return values
 
 
 def _setting(problem: CacheProblem, config: TrainConfig) -> Setting | None:
@@ -136,9 +147,14 @@ def _setting(problem: CacheProblem, config: TrainConfig) -> Setting | None:
     return ttl_setting(*place, ladder_s, weight, **memory)
 
 
-def _capacities(trace: Trace, config: TrainConfig) -> tuple[Capacity, Capacity]:
-    """Return the capacity to serve and that for the sample of the keys: a fraction refers to the keys of the sample."""
-    given = Capacity.resolve(trace, size=config.cache_size, bytes_=config.cache_bytes, fraction=config.cache_fraction)
-    if config.cache_size is None and config.cache_bytes is None:
-        return Capacity(round(given.limit / config.key_sample), given.unit), given
-    return given, scaled(given, config.key_sample)
+def asked_capacity(
+    trace: Trace, size: int | None, bytes_: int | None, fraction: float | None, key_sample: float
+) -> Capacity:
+    """Return the capacity to serve that was asked for, see `Capacity.resolve`.
+
+    A fraction refers to the keys of the trace, which holds a share `key_sample` of all.
+    """
+    given = Capacity.resolve(trace, size=size, bytes_=bytes_, fraction=fraction)
+    if size is None and bytes_ is None:
+        return Capacity(round(given.limit / key_sample), given.unit)
+    return given

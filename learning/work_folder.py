@@ -1,5 +1,6 @@
-"""A folder to work in that outlives nobody: one that a killed process left goes when the next is made beside it."""
+"""Folders that appear whole: written aside, to disk, in one that goes when its process is found to have been killed."""
 
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -24,3 +25,12 @@ def work_folder(parent: Path) -> Iterator[Path]:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or what a folder lists, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

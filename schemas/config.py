@@ -255,9 +255,7 @@ class TrainConfig(ReadConfig):
 
     @model_validator(mode="after")
     def _one_capacity(self) -> "TrainConfig":
-        given = [n for n in ("cache_size", "cache_bytes", "cache_fraction") if getattr(self, n) is not None]
-        if len(given) > 1:
-            raise ValueError(f"give one capacity, not {' and '.join(given)}")
+        require_one_capacity(self)
         return self
 
     @model_validator(mode="after")
@@ -287,12 +285,24 @@ class TrainConfig(ReadConfig):
     @property
     def needed_columns(self) -> tuple[str, ...]:
         """Columns whose values most requests must have: what weighs hits, and sizes with a capacity in bytes."""
-        weighed = [name for name in ("size_bytes", "load_time_ms") if self.cache_weights.get(name)]
-        return tuple(dict.fromkeys((*(("size_bytes",) if self.cache_bytes else ()), *weighed)))
+        return needed_for(self.cache_weights, in_bytes=self.cache_bytes is not None)
 
     def training_requests(self, requests: int) -> int:
         """Return how many of so many requests, the earliest ones, are learned from."""
         return int((1 - self.test_fraction) * requests)
+
+
+def require_one_capacity(config: FlowConfig) -> None:
+    """Raise ValueError when more than one of the options that say the capacity is given."""
+    given = [n for n in ("cache_size", "cache_bytes", "cache_fraction") if getattr(config, n) is not None]
+    if len(given) > 1:
+        raise ValueError(f"give one capacity, not {' and '.join(given)}")
+
+
+def needed_for(cache_weights: dict[str, float], *, in_bytes: bool) -> tuple[str, ...]:
+    """Return the columns whose values most requests must have: what weighs hits, and sizes with a capacity in bytes."""
+    weighed = [name for name in ("size_bytes", "load_time_ms") if cache_weights.get(name)]
+    return tuple(dict.fromkeys((*(("size_bytes",) if in_bytes else ()), *weighed)))
 
 
 def parse(config: type[Config], options: dict[str, Any]) -> Config:

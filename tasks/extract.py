@@ -1,6 +1,6 @@
 """Reading requests back: rows of `cache_metrics`, or of a table like it, in time order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -82,6 +82,13 @@ def require_features(engine: sa.Engine, table: str, names: tuple[str, ...]) -> F
     """
     with reading(engine) as connection:
         return plan_features(_requests_table(connection, table), names)
+
+
+def absent_columns(engine: sa.Engine, table: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return which of the columns `table` has not; see `require_features` for what is raised."""
+    with reading(engine) as connection:
+        present = _requests_table(connection, table).columns
+    return tuple(name for name in names if name not in present)
 
 
 def is_empty(engine: sa.Engine) -> bool:

@@ -1,8 +1,7 @@
 """The steps between the rows and the registry: learn, judge and export, with the curves kept for the record."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from learning.baselines import Replay
 from learning.bundle_export import export_bundle
 from learning.checkpoint import Say
 from learning.describe import decision_states, describe, evaluation_dict
-from learning.evaluate import POLICY, Evaluation, evaluate
+from learning.evaluate import Evaluation, evaluate
 from learning.follow import OnMetric, OnProgress
 from learning.guard import replay_guarded
 from learning.hybrid import Hybrid, hybrid
@@ -25,6 +24,7 @@ from schemas.bundle import DataProfile
 from schemas.config import TrainConfig
 from schemas.tables import utc_now
 from tasks.checkpoints import checkpoint_path, sweep_checkpoints
+from tasks.judging import log_scores
 from tasks.plots import Curves
 from tasks.tracking import Tracker
 
@@ -109,9 +109,7 @@ def judge(
         mixed = hybrid(problem, trained.scorer, config.staleness_budget, config.seed)
     variants = _variants(problem, trained, config, mixed)
     evaluation = evaluate(problem, trained.policy, config.seed, variants, on_progress)
-    for name, value in _metrics(evaluation):
-        if value is not None:
-            tracker.metric(f"test.{name}", value, trained.timesteps)
+    log_scores(tracker, evaluation, trained.timesteps)
     return Judged(evaluation, mixed)
 
 
@@ -126,18 +124,6 @@ def _variants(
         "guarded": lambda: replay_guarded(problem, trained.scorer, seed).hit,
         **({"hybrid": lambda: mixed.hit} if mixed else {}),
     }
-
-
-def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float | None]]:
-    """Yield each measure of each score, each difference with its interval, and the gaps closed: names and values."""
-    for name, score in {**evaluation.learned, **evaluation.baselines, **evaluation.bounds}.items():
-        yield from ((f"{measure}.{name}", value) for measure, value in asdict(score).items() if measure != "requests")
-    for name, comparisons in evaluation.comparisons.items():
-        for other, comparison in comparisons.items():
-            for part, value in asdict(comparison.value_ratio).items():
-                yield f"value_ratio_{part}.{name}.{other}", value
-    for name in evaluation.learned:
-        yield ("gap_closed" if name == POLICY else f"gap_closed.{name}"), evaluation.gaps_closed[name]
 
 
 def export(

@@ -22,7 +22,7 @@ def write_report(folder: Path, algorithm: str, evaluation: dict[str, Any], timel
         algorithm: name of the learned policy in the plots.
         evaluation: as `learning.describe.evaluation_dict` returns it.
         timeline: of the same evaluation.
-        curves: the metric curves of the training.
+        curves: the metric curves of the training; without any there is no plot of them.
     """
     from matplotlib.figure import Figure
 
@@ -32,7 +32,7 @@ def write_report(folder: Path, algorithm: str, evaluation: dict[str, Any], timel
     plots: tuple[tuple[str, Draw, Any, float], ...] = (
         (SCORES_PLOT, draw_scores, evaluation, scores_inches(evaluation)),
         (TIMELINE_PLOT, draw_timeline, numbers, 5.5),
-        (TRAINING_PLOT, draw_curves, curves, curves_inches(curves)),
+        *(((TRAINING_PLOT, draw_curves, curves, curves_inches(curves)),) if curves else ()),
     )
     for name, draw, data, height_inches in plots:
         figure = Figure(figsize=(9, height_inches), layout="constrained")

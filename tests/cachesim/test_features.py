@@ -22,7 +22,7 @@ from cachesim.features import (
     raw_normaliser,
     transform,
 )
-from cachesim.history import request_history
+from cachesim.history import missing_values, request_history
 from cachesim.synthetic import energy_trace
 from schemas.trace import Trace
 
@@ -36,7 +36,8 @@ def test_counts_at_a_later_moment_are_the_sum_over_all_requests(
 ) -> None:
     positions.sort()
     keys = [0 if t in positions else 1 for t in range(positions[-1] + 1)]
-    row = request_history(make_trace(keys), len(keys), CAPACITY, 5)[-1]
+    trace = make_trace(keys)
+    row = request_history(trace, missing_values(trace), CAPACITY, 5)[-1]
     raw = np.empty(len(FEATURES), np.float32)
     observe(row, waited, waited + 3, 0.25, np.array(HALF_LIVES), raw)
     now = positions[-1] + waited
@@ -80,7 +81,7 @@ def rows() -> np.ndarray:
     trace = energy_trace(5_000, seed=1)
     rng = np.random.default_rng(0)
     columns = rng.normal(0, 1000, (5_000, 1)).astype(np.float32)
-    history = request_history(trace, 5_000, 200.0, 2_000)
+    history = request_history(trace, missing_values(trace[:5_000]), 200.0, 2_000)
     raw = np.empty((5_000, len(FEATURES) + 1), np.float32)
     for row, out in zip(np.concatenate([history, columns], axis=1), raw, strict=True):
         observe(

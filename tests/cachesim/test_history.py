@@ -7,9 +7,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cachesim.capacity import Capacity
 from cachesim.features import COUNTS_AT, ENDPOINT_STEP, GAPS, HALF_LIVES_PER_CAPACITY, HISTORY_WIDTH
 from cachesim.history import NOBODY, History, empty_history, forget, missing_values, remember, request_history
 from cachesim.lists import Links
+from cachesim.sampled import build_stream
 from schemas.trace import Trace
 
 CAPACITY = 5.0
@@ -61,7 +63,7 @@ def modelled_rows(requests: Requests, history_keys: int) -> list[list[float]]:
 @given(requests=requests_of_few_keys, history_keys=st.integers(1, 12))
 def test_history_rows_equal_a_plain_model(requests: Requests, history_keys: int) -> None:
     trace = trace_of(requests)
-    rows = request_history(trace, len(trace), CAPACITY, history_keys)
+    rows = request_history(trace, missing_values(trace), CAPACITY, history_keys)
     assert rows.shape == (len(trace), HISTORY_WIDTH)
     known = [*range(GAPS + len(HALF_LIVES)), HISTORY_WIDTH - 2, HISTORY_WIDTH - 1]
     np.testing.assert_allclose(rows[:, known], modelled_rows(requests, history_keys), rtol=1e-5)
@@ -73,14 +75,15 @@ def test_history_rows_equal_a_plain_model(requests: Requests, history_keys: int)
 def test_a_history_row_does_not_look_ahead(requests: Requests, data: st.DataObject) -> None:
     trace = trace_of(requests)
     length = data.draw(st.integers(1, len(requests)))
-    whole = request_history(trace, length, CAPACITY, 6)
-    np.testing.assert_array_equal(whole[:length], request_history(trace[:length], length, CAPACITY, 6))
+    missing = missing_values(trace[:length])
+    whole = request_history(trace, missing, CAPACITY, 6)
+    np.testing.assert_array_equal(whole[:length], request_history(trace[:length], missing, CAPACITY, 6))
 
 
 def test_a_key_that_fell_out_of_the_history_starts_anew() -> None:
     trace = trace_of([(0, 0), (1, 0), (2, 0), (0, 0)])
-    remembered = request_history(trace, 4, CAPACITY, 3)[-1]
-    forgotten = request_history(trace, 4, CAPACITY, 2)[-1]
+    remembered = request_history(trace, missing_values(trace), CAPACITY, 3)[-1]
+    forgotten = request_history(trace, missing_values(trace), CAPACITY, 2)[-1]
     assert (remembered[0], forgotten[0]) == (3, -1)
     assert forgotten[COUNTS_AT] == 1 < remembered[COUNTS_AT]
 
@@ -92,7 +95,7 @@ def test_missing_values_take_the_mean_of_the_training_span() -> None:
     trace = trace_of(
         [(key, 0) for key in range(5)], load_time_ms=load_time_ms, columns=columns, column_names=("a", "never_trained")
     )
-    rows = request_history(trace, 3, CAPACITY, 10)
+    rows = request_history(trace, missing_values(trace[:3]), CAPACITY, 10)
     assert rows[:, GAPS + len(HALF_LIVES) + 1].tolist() == [10, 20, 30, 20, 1000]
     assert rows[:, HISTORY_WIDTH].tolist() == [1, 2, 3, 2, 99]
     assert rows[:, HISTORY_WIDTH + 1].tolist() == [0, 0, 0, 5, 6]
@@ -102,7 +105,7 @@ def test_a_load_time_of_the_test_span_changes_no_training_row() -> None:
     load_time_ms = np.array([10, np.nan, 30, 40, 50], np.float32)
     changed = np.array([10, np.nan, 30, 4000, np.nan], np.float32)
     first, second = (
-        request_history(trace_of([(0, 0)] * 5, load_time_ms=values), 3, CAPACITY, 10)[:3]
+        build_stream(trace_of([(0, 0)] * 5, load_time_ms=values), Capacity(10, "objects"), 3).history[:3]
         for values in (load_time_ms, changed)
     )
     np.testing.assert_array_equal(first, second)
@@ -132,7 +135,7 @@ def test_one_request_at_a_time_from_a_snapshot_on_gives_the_rows_of_the_whole(
     columns = np.where(rng.random((n, 2)) < 0.3, np.nan, rng.random((n, 2))).astype(np.float32)
     load_time_ms = np.where(rng.random(n) < 0.3, np.nan, rng.random(n)).astype(np.float32)
     trace = trace_of(requests, load_time_ms=load_time_ms, columns=columns, column_names=("a", "b"))
-    whole = request_history(trace, n, CAPACITY, history_keys)
+    whole = request_history(trace, missing_values(trace), CAPACITY, history_keys)
     pause = data.draw(st.integers(0, n))
     history = history_for(trace, history_keys)
     for t in range(n):

@@ -75,8 +75,8 @@ def test_what_comes_after_training_does_not_change_the_values_in_it(
         ({"qqq": 1.0}, "unknown column qqq; known: load_time_ms, size_bytes, tariff, zero"),
         ({"size_bytes": -1.0}, "weight of size_bytes must be a number >= 0, got -1.0"),
         ({"size_bytes": float("nan")}, "got nan"),
-        ({"load_time_ms": 1.0}, "its mean over the 2 training requests is nan"),
-        ({"zero": 1.0}, "its mean over the 2 training requests is 0.0"),
+        ({"load_time_ms": 1.0}, "its mean over the first 2 requests is nan"),
+        ({"zero": 1.0}, "its mean over the first 2 requests is 0.0"),
     ],
 )
 def test_weights_that_cannot_be_used_are_refused(

@@ -105,6 +105,13 @@ def test_commas_separate_as_words_do():
         ("train --drop-parameters a b --keep-parameters b", "drop_parameters and keep_parameters both name b"),
         ("preview", "source: required"),
         ("preview --source a --rows 0", "rows: Input should be greater than or equal to 1, got '0'"),
+        ("evaluate --version newest", "version: String should match pattern"),
+        ("evaluate --version 0", "version: String should match pattern"),
+        ("evaluate --bundle b --version 1", "give bundle, or version and decision of a registered policy, not both"),
+        ("export --bundle b --decision ttl --into c", "give bundle, or version and decision of a registered policy"),
+        ("evaluate --cache-size 3 --cache-fraction 0.1", "give one capacity, not cache_size and cache_fraction"),
+        ("evaluate --warm-up 1", "warm_up: Input should be less than or equal to 0.95, got '1'"),
+        ("export", "into: required"),
         ("simulate --requests 0", "requests: Input should be greater than or equal to 1, got '0'"),
     ],
 )
