@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cachesim.metrics import Score
 from cachesim.policies.learned import SERVING_CANDIDATES
 from learning.algorithms import LOSS
 from learning.baselines import Replay
@@ -72,14 +73,17 @@ def learn(
 
         return train(problem, own, tell, on_own_progress, checkpoints[own.seed], say)
 
-    runs = train_seeds(configs, tracker.metric, on_progress, train_one)
+    def log(name: str, value: float, step: int) -> None:
+        tracker.metric(f"curves/{name}", value, step)
+
+    runs = train_seeds(configs, log, on_progress, train_one)
     kept = best_of(runs)
     summary = None
     if len(runs) > 1:
         summary = seeds_summary(problem, runs)
         for name, points in curves[kept.seed].items():
             for step, value in points:
-                tracker.metric(name, value, step)
+                log(name, value, step)
     return Learned(kept, dict(curves[kept.seed]), summary, tuple(checkpoints.values()))
 
 
@@ -111,7 +115,7 @@ def judge(
     evaluation = evaluate(problem, trained.policy, config.seed, variants, on_progress)
     for name, value in _metrics(evaluation):
         if value is not None:
-            tracker.metric(f"test.{name}", value, trained.timesteps)
+            tracker.metric(name, value, trained.timesteps)
     return Judged(evaluation, mixed)
 
 
@@ -129,15 +133,33 @@ def _variants(
 
 
 def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float | None]]:
-    """Yield each measure of each score, each difference with its interval, and the gaps closed: names and values."""
-    for name, score in {**evaluation.learned, **evaluation.baselines, **evaluation.bounds}.items():
-        yield from ((f"{measure}.{name}", value) for measure, value in asdict(score).items() if measure != "requests")
+    """Yield names and values; MLflow shows what stands before the slash as a section.
+
+    First the learned policy: its measures, its difference to the best baseline, the gap that it closes. Then the
+    measures of all others, and each difference with its interval.
+    """
+    policy, best = evaluation.policy, evaluation.comparisons[POLICY][evaluation.best_baseline].value_ratio
+    yield from ((f"test/{measure}", value) for measure, value in _measures(policy))
+    yield from (
+        ("test/over_best", best.difference),
+        ("test/over_best_low", best.low),
+        ("test/over_best_high", best.high),
+    )
+    yield "test/gap_closed", evaluation.gap_closed
+    groups = {"variants": evaluation.variants, "baselines": evaluation.baselines, "bounds": evaluation.bounds}
+    for group, scores in groups.items():
+        for name, score in scores.items():
+            yield from ((f"test_{group}/{measure}.{name}", value) for measure, value in _measures(score))
+    for name in evaluation.variants:
+        yield f"test_variants/gap_closed.{name}", evaluation.gaps_closed[name]
     for name, comparisons in evaluation.comparisons.items():
         for other, comparison in comparisons.items():
             for part, value in asdict(comparison.value_ratio).items():
-                yield f"value_ratio_{part}.{name}.{other}", value
-    for name in evaluation.learned:
-        yield ("gap_closed" if name == POLICY else f"gap_closed.{name}"), evaluation.gaps_closed[name]
+                yield f"test_comparisons/{part}.{name}.{other}", value
+
+
+def _measures(score: Score) -> Iterator[tuple[str, float | None]]:
+    return ((measure, value) for measure, value in asdict(score).items() if measure != "requests")
 
 
 def export(
