@@ -31,7 +31,7 @@ def log_model(tracker: Tracker, run_id: str, loaded: LoadedBundle) -> None:
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / MODEL_ARTIFACT
         with tracker.errors(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # MLflow's, of its own type hints, when it is imported
+            warnings.simplefilter("ignore")  # of MLflow about its own type hints, and of how it asks pandas
             _save_model(loaded, run_id, folder)
         tracker.log_artifacts(folder, MODEL_ARTIFACT, run_id)
 

@@ -58,8 +58,8 @@ def _title(metadata: BundleMetadata) -> str:
     data = metadata.data
     held_out = data.requests - data.training.requests
     return (
-        f"**{metadata.algorithm.upper()} decides {DECIDES[metadata.decision]} of {_capacity(metadata)}.** Trained on "
-        f"{data.training.requests:,} requests, judged on the {held_out:,} after them, {metadata.created_at:%Y-%m-%d}."
+        f"**{metadata.algorithm.upper()} decides {DECIDES[metadata.decision]} of {_capacity(metadata)}.** Trained "
+        f"{metadata.created_at:%Y-%m-%d} on {data.training.requests:,} requests, judged on the {held_out:,} after them."
     )
 
 
