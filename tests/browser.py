@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 WIDTH, HEIGHT = 1600, 1000
-TIMEOUT_MS = 30_000
+TIMEOUT_MS = 60_000
 
 
 @contextmanager
@@ -23,6 +23,7 @@ def chromium() -> Iterator[Browser]:
         reason = "no chromium: install Debian's package of that name"
         (pytest.fail if os.environ.get("ERS_REQUIRE_ALL") == "1" else pytest.skip)(reason)
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=options)
         try:
