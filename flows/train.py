@@ -112,8 +112,13 @@ class _Workplace:
 
 
 def _run(place: _Workplace, requests: Requests, problem: CacheProblem, config: TrainConfig) -> Outcome:
-    tracker, found = place.tracker, {"data_fingerprint": problem.trace.sha256}
-    tags = {"algorithm": config.algorithm, "decision": config.decision, **found, **run_tags("python -m flows train")}
+    tracker = place.tracker
+    tags = {
+        "algorithm": config.algorithm,
+        "decision": config.decision,
+        "data_fingerprint": problem.trace.sha256,
+        **run_tags("python -m flows train"),
+    }
     run_id = tracker.start_run(f"{config.decision}-{config.algorithm}", config.model_dump(mode="json"), tags)
     try:
         log_data(tracker, problem.trace, problem.training, *requests.origin(place.engine, config.source))

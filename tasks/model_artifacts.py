@@ -22,7 +22,7 @@ EXAMPLE_ROWS = 4
 
 
 def log_model(tracker: Tracker, run_id: str, loaded: LoadedBundle) -> None:
-    """Write the bundle and the model of it to the artifacts of the run; the same ones again change nothing.
+    """Write the bundle and the model of it to the artifacts of the run; may be repeated.
 
     Raises:
         StorageError: they cannot be written; what was there before is as it was.
