@@ -8,7 +8,7 @@ from flows.compiling import say_if_compiling
 from flows.judging import Chosen, choose_policy, open_store, read_judged, tracked
 from flows.reading import REPORTS, Requests, StepClock
 from flows.runtime import config_flow, io_task, progress
-from flows.train_summary import cache_words, shown_problem, table_lines, verdict_lines, where_to_look
+from flows.train_summary import cache_words, shown_problem, table_lines, where_to_look
 from infra.database import open_database
 from infra.settings import load_settings
 from learning.bundle_problem import JudgedSpan, bundle_problem, judged_span
@@ -18,8 +18,10 @@ from learning.served import compiled_policy
 from schemas.judging import EvaluateConfig
 from tasks.judging import judge_bundle
 from tasks.report import write_report
+from tasks.run_record import run_tags
 from tasks.tracking import Tracker
 from tasks.validation_log import log_validation
+from tasks.verdict import verdict
 
 
 @config_flow(EvaluateConfig)
@@ -79,7 +81,7 @@ def _judge(tracker: Tracker, case: _Case, config: EvaluateConfig, reports: Path,
         with clock.step("report"):
             folder = reports / f"{name}-{run_id}"
             report = io_task(write_report)(folder, bundle.metadata.algorithm, scores, evaluation.timeline, {})
-            tracker.log_artifacts(report, "report")
+            tracker.log_artifacts(report)
     return {"run_id": run_id, "tracking_uri": tracker.shown_uri, "report": str(report), **scores}
 
 
@@ -90,6 +92,7 @@ def _tags(case: _Case) -> dict[str, str]:
         "decision": bundle.metadata.decision,
         "data_fingerprint": case.requests.trace.sha256,
         "bundle_sha256": bundle.sha256,
+        **run_tags("python -m flows evaluate"),
     }
     return tags | ({"model": version.name, "version": str(version.version)} if version else {})
 
@@ -125,7 +128,7 @@ def summary(result: dict[str, Any]) -> str:
         f"report  {result['report']}",
         f"look    {where_to_look(result['tracking_uri'])}, run {result['run_id']}",
     ]
-    return "\n".join([_heading(result), "", *table_lines(result), "", *verdict_lines(result), "", *paths])
+    return "\n".join([_heading(result), "", *table_lines(result), "", *verdict(result), "", *paths])
 
 
 def _heading(result: dict[str, Any]) -> str:

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -63,6 +65,12 @@ class Requests:
     watermark: Watermark
     profile: DataProfile
     validation: Validation
+
+    def origin(self, engine: sa.Engine, source: str | None) -> tuple[str, dict[str, Any]]:
+        """Return what the data are called, and where they are: the database, its password masked, and the query."""
+        where = {"database": engine.url.render_as_string(hide_password=True), "source": source, **asdict(self.query)}
+        name = self.query.table if source in (None, NO_SOURCE) else Path(source).name
+        return name, {option: value for option, value in where.items() if value not in (None, ())}
 
 
 def read_requests(

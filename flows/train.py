@@ -16,9 +16,10 @@ from flows.train_summary import shown_problem
 from flows.train_summary import summary as summary  # the result of this flow as text
 from infra.database import database_kind, open_database
 from infra.settings import Settings, load_settings
+from learning.bundle import load_bundle
 from learning.describe import evaluation_dict
 from learning.problem import CacheProblem, build_problem
-from learning.train import require_device
+from learning.train import TrainedPolicy, require_device
 from schemas.bundle import DataProfile
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError
@@ -30,6 +31,7 @@ from tasks.learn import export, judge, learn, model_row
 from tasks.registry.reconcile import heal
 from tasks.registry.register import RegisteredModel, register
 from tasks.report import write_report
+from tasks.run_record import log_data, log_report, run_tags
 from tasks.steps import step_done
 from tasks.tracking import Tracker
 from tasks.validation_log import log_validation
@@ -113,10 +115,17 @@ class _Workplace:
 
 
 def _run(place: _Workplace, requests: Requests, problem: CacheProblem, config: TrainConfig) -> Outcome:
-    tags = {"algorithm": config.algorithm, "decision": config.decision, "data_fingerprint": problem.trace.sha256}
+    tracker = place.tracker
+    tags = {
+        "algorithm": config.algorithm,
+        "decision": config.decision,
+        "data_fingerprint": problem.trace.sha256,
+        **run_tags("python -m flows train"),
+    }
     params = config.model_dump(mode="json")
-    with tracked(place.tracker, f"{config.decision}-{config.algorithm}", params, tags) as run_id:
-        log_validation(place.tracker, requests.validation.report, requests.validation.docs)
+    with tracked(tracker, f"{config.decision}-{config.algorithm}", params, tags) as run_id:
+        log_data(tracker, problem.trace, problem.training, *requests.origin(place.engine, config.source))
+        log_validation(tracker, requests.validation.report, requests.validation.docs)
         outcome = _learn(place, run_id, requests.profile, problem, config)
     step_done("run finished")
     return outcome
@@ -128,6 +137,7 @@ def _learn(place: _Workplace, run_id: str, profile: DataProfile, problem: CacheP
     with clock.step("train"), progress("train", "decisions") as on_progress:
         learned = io_task(learn)(problem, config, tracker, on_progress, say, home / "checkpoints")
     trained, curves = learned.trained, learned.curves
+    tracker.params(_in_effect(problem, trained, config))
     config = config.model_copy(update={"seed": learned.run.seed})
     with clock.step("evaluate"), progress("evaluate", "policies") as on_progress:
         place.wait_for_kernels()
@@ -138,7 +148,7 @@ def _learn(place: _Workplace, run_id: str, profile: DataProfile, problem: CacheP
         bundle = io_task(export)(problem, trained, judged, config, profile, home / "bundles" / name)
     with clock.step("report"):
         report = io_task(write_report)(home / "reports" / name, config.algorithm, scores, evaluation.timeline, curves)
-        tracker.log_artifacts(report, "report")
+        log_report(tracker, report, load_bundle(bundle).metadata)
     with clock.step("register"):
         row = model_row(problem, trained, judged, config, curves, profile, database_kind(engine))
         model = io_task(register, retries=STORAGE_RETRIES)(engine, tracker, run_id, bundle, row)
@@ -146,6 +156,15 @@ def _learn(place: _Workplace, run_id: str, profile: DataProfile, problem: CacheP
         step_done("checkpoints removed")
     staleness = judged.hybrid.as_dict() if judged.hybrid else None
     return Outcome(run_id, tracker.shown_uri, model, bundle, report, scores, learned.seeds, staleness)
+
+
+def _in_effect(problem: CacheProblem, trained: TrainedPolicy, config: TrainConfig) -> dict[str, object]:
+    """Return what the options left open: the capacity, and the settings of the algorithm."""
+    given = config.model_dump(exclude_none=True)
+    return {
+        "capacity": f"{problem.served_capacity.limit} {problem.served_capacity.unit}",
+        **{name: value for name, value in trained.hyperparameters.items() if name not in given},
+    }
 
 
 def _result(

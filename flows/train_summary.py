@@ -1,21 +1,17 @@
 """The result of `train` as text: the scores, the verdict with its intervals, where to look. `evaluate` shares most."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from learning.problem import CacheProblem
-from tasks.plots import learned_name
-
-MEASURES = ("hit_ratio", "byte_hit_ratio", "saved_load_time_ratio")
-NO_INTERVAL = "the held-out requests are too few, or those on which the two differ, to tell how sure that is"
+from tasks.verdict import score_rows, verdict
 
 
 def summary(result: dict[str, Any]) -> str:
     """Return the result of the flow as text: the table of scores, the verdict, and the paths to look at."""
-    verdict = [*verdict_lines(result), *_staleness(result), *_seeds(result)]
-    return "\n".join([_heading(result), "", *table_lines(result), "", *verdict, "", *_paths(result)])
+    said = [*verdict(result), *_staleness(result), *_seeds(result)]
+    return "\n".join([_heading(result), "", *table_lines(result), "", *said, "", *_paths(result)])
 
 
 def shown_problem(problem: CacheProblem) -> dict[str, Any]:
@@ -60,74 +56,15 @@ def _sample(result: dict[str, Any]) -> str:
 
 def table_lines(result: dict[str, Any]) -> list[str]:
     """Return a line a policy: its measures, what decides among them last, and the share of the gap that it closes."""
-    measures = [*MEASURES]
-    if result["test"]["policy"]["stale_ratio"] is not None:
-        measures.append("stale_ratio")
-    if result["cache_weights"] or result["decision"]["staleness_weight"]:
-        measures.append("value_ratio")
-    headings = [*(measure.replace("_", " ") for measure in measures), "gap closed"]
-    rows = [("policy", headings)]
-    for name, label, score in _policies(result):
-        ratios = ["-" if score[measure] is None else f"{score[measure]:.4f}" for measure in measures]
-        rows.append((label, [*ratios, _share(result["gaps_closed"].get(name))]))
-    width = max(len(label) for label, _ in rows)
+    weighed = bool(result["cache_weights"] or result["decision"]["staleness_weight"])
+    headings, *rows = score_rows(result["algorithm"], result, weighed)
+    width = max(len(label) for label, *_ in (headings, *rows))
     lines = [
-        f"  {label:<{width}}  " + "  ".join(f"{cell:>{len(head)}}" for cell, head in zip(cells, headings, strict=True))
-        for label, cells in rows
+        f"  {label:<{width}}  "
+        + "  ".join(f"{cell:>{len(head)}}" for cell, head in zip(cells, headings[1:], strict=True))
+        for label, *cells in (headings, *rows)
     ]
     return [line.rstrip() for line in lines]
-
-
-def _policies(result: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield name, label and score of each policy: the learned ones, the baselines from the best on, the bounds."""
-    test, algorithm = result["test"], result["algorithm"]
-    yield "policy", learned_name(algorithm), test["policy"]
-    for name, score in test["variants"].items():
-        yield name, learned_name(algorithm, name), score
-    for name, score in sorted(test["baselines"].items(), key=lambda row: row[1]["value_ratio"], reverse=True):
-        yield name, name, score
-    for name, score in test["bounds"].items():
-        yield name, f"{name} (knows the future)", score
-
-
-def _share(closed: float | None) -> str:
-    return "" if closed is None else f"{closed:.1%}"
-
-
-def verdict_lines(result: dict[str, Any]) -> list[str]:
-    """Return a sentence for each comparison, and for each share of the gap that is closed."""
-    best, gaps = result["best_baseline"], result["gaps_closed"]
-    reference = "LRU" if result["reference"] == "lru" else result["reference"]
-    lines = []
-    for name, others in result["test"]["comparisons"].items():
-        who = "the learned policy" if name == "policy" else f"the {name} policy"
-        lines += [_compared(who, _whom(other, best), found["value_ratio"]) for other, found in others.items()]
-        if gaps[name] is not None:
-            lines.append(
-                f"{_capital(who)} closes {gaps[name]:.1%} of the gap from {reference} to the bound, {result['bound']}."
-            )
-    return lines
-
-
-def _whom(other: str, best: str) -> str:
-    return {best: f"the best baseline in hindsight, {best}", "policy": "the learned policy"}.get(other, other)
-
-
-def _compared(who: str, whom: str, found: dict[str, Any]) -> str:
-    """Return a sentence that claims no more than the interval allows."""
-    difference, low, high = found["difference"], found["low"], found["high"]
-    if low is None:
-        return f"{_capital(who)} is at {difference:+.4f} of {whom}: {NO_INTERVAL}."
-    numbers = f"{difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}"
-    if low > 0:
-        return f"{_capital(who)} beats {whom}: {numbers}."
-    if high < 0:
-        return f"{_capital(who)} does not beat {whom}, it is worse: {numbers}."
-    return f"No clear difference between {who} and {whom}: {numbers}."
-
-
-def _capital(words: str) -> str:
-    return words[0].upper() + words[1:]
 
 
 def _staleness(result: dict[str, Any]) -> list[str]:

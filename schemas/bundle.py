@@ -30,6 +30,13 @@ class Feature(BundlePart):
         default=None, description="raw value in place of one that the request lacks; null where none can lack"
     )
 
+    @property
+    def unknown_value(self) -> float | None:
+        """The raw value to give where the value is unknown, NaN among them; None where it cannot be."""
+        if self.missing_value is not None:
+            return self.missing_value
+        return float(self.missing) if self.missing else None
+
 
 class Candidates(BundlePart):
     """How many objects compete in one decision, the incoming one among them."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from cachesim.decider import Decider
+from cachesim.metrics import Score
 from cachesim.scorer import Scorer
 from learning.evaluate import POLICY, Evaluation, evaluate
 from learning.follow import OnProgress
@@ -21,19 +22,37 @@ def judge_bundle(
 
 
 def log_scores(tracker: Tracker, evaluation: Evaluation, step: int) -> None:
-    """Send what an evaluation found to the tracker, as metrics `test.*`."""
+    """Send what an evaluation found to the tracker, as metrics of the sections `test...`."""
     for name, value in _metrics(evaluation):
         if value is not None:
-            tracker.metric(f"test.{name}", value, step)
+            tracker.metric(name, value, step)
 
 
 def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float | None]]:
-    """Yield each measure of each score, each difference with its interval, and the gaps closed: names and values."""
-    for name, score in {**evaluation.learned, **evaluation.baselines, **evaluation.bounds}.items():
-        yield from ((f"{measure}.{name}", value) for measure, value in asdict(score).items() if measure != "requests")
+    """Yield names and values; MLflow shows what stands before the slash as a section.
+
+    First the learned policy: its measures, its difference to the best baseline, the gap that it closes. Then the
+    measures of all others, and each difference with its interval.
+    """
+    policy, best = evaluation.policy, evaluation.comparisons[POLICY][evaluation.best_baseline].value_ratio
+    yield from ((f"test/{measure}", value) for measure, value in _measures(policy))
+    yield from (
+        ("test/over_best", best.difference),
+        ("test/over_best_low", best.low),
+        ("test/over_best_high", best.high),
+    )
+    yield "test/gap_closed", evaluation.gap_closed
+    groups = {"variants": evaluation.variants, "baselines": evaluation.baselines, "bounds": evaluation.bounds}
+    for group, scores in groups.items():
+        for name, score in scores.items():
+            yield from ((f"test_{group}/{measure}.{name}", value) for measure, value in _measures(score))
+    for name in evaluation.variants:
+        yield f"test_variants/gap_closed.{name}", evaluation.gaps_closed[name]
     for name, comparisons in evaluation.comparisons.items():
         for other, comparison in comparisons.items():
             for part, value in asdict(comparison.value_ratio).items():
-                yield f"value_ratio_{part}.{name}.{other}", value
-    for name in evaluation.learned:
-        yield ("gap_closed" if name == POLICY else f"gap_closed.{name}"), evaluation.gaps_closed[name]
+                yield f"test_comparisons/{part}.{name}.{other}", value
+
+
+def _measures(score: Score) -> Iterator[tuple[str, float | None]]:
+    return ((measure, value) for measure, value in asdict(score).items() if measure != "requests")

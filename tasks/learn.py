@@ -72,14 +72,17 @@ def learn(
 
         return train(problem, own, tell, on_own_progress, checkpoints[own.seed], say)
 
-    runs = train_seeds(configs, tracker.metric, on_progress, train_one)
+    def log(name: str, value: float, step: int) -> None:
+        tracker.metric(f"curves/{name}", value, step)
+
+    runs = train_seeds(configs, log, on_progress, train_one)
     kept = best_of(runs)
     summary = None
     if len(runs) > 1:
         summary = seeds_summary(problem, runs)
         for name, points in curves[kept.seed].items():
             for step, value in points:
-                tracker.metric(name, value, step)
+                log(name, value, step)
     return Learned(kept, dict(curves[kept.seed]), summary, tuple(checkpoints.values()))
 
 

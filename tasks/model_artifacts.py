@@ -1,28 +1,37 @@
-"""The files of a run that make it a version: the bundle, and the policy as a model that MLflow loads and serves."""
+"""What a registered version is made of, among the artifacts of its run: the bundle, and the model that MLflow serves.
 
-import tempfile
+The model is code (`pyfunc_policy.py`) beside the TorchScript file: nothing that loads it unpickles.
+"""
+
 import warnings
 from importlib.metadata import version as library_version
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from learning.bundle import POLICY, LoadedBundle
+from learning.bundle import GOLDEN, POLICY, LoadedBundle
+from learning.work_folder import work_folder
+from schemas.bundle import GoldenRows
 from tasks.tracking import Tracker
 
 MODEL_ARTIFACT, BUNDLE_ARTIFACT = "model", "bundle"  # folders among the artifacts of a run
 MODEL_CODE = Path(__file__).with_name("pyfunc_policy.py")
 MODEL_LIBRARIES = ("mlflow", "numpy", "pandas", "torch")
+EXAMPLE_ROWS = 4
 
 
 def log_model(tracker: Tracker, run_id: str, loaded: LoadedBundle) -> None:
-    """Log the bundle and the model among the artifacts of a run; StorageError when that fails."""
+    """Write the bundle and the model of it to the artifacts of the run; may be repeated.
+
+    Raises:
+        StorageError: they cannot be written; what was there before is as it was.
+    """
     tracker.log_artifacts(loaded.folder, BUNDLE_ARTIFACT, run_id)
-    with tempfile.TemporaryDirectory() as parent:
-        folder = Path(parent) / MODEL_ARTIFACT
+    with work_folder(loaded.folder.parent) as work:
+        folder = work / MODEL_ARTIFACT
         with tracker.errors(), warnings.catch_warnings():
-            # MLflow warns of its own type hints when imported, and that no example of an input is given.
-            warnings.simplefilter("ignore", UserWarning)
+            warnings.simplefilter("ignore")  # of MLflow about its own type hints, and of how it asks pandas
             _save_model(loaded, run_id, folder)
         tracker.log_artifacts(folder, MODEL_ARTIFACT, run_id)
 
@@ -32,8 +41,8 @@ def _save_model(loaded: LoadedBundle, run_id: str, folder: Path) -> None:
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    inputs = Schema([ColSpec(DataType.double, feature.name) for feature in loaded.metadata.features])
-    actions = loaded.metadata.actions
+    features, actions = loaded.metadata.features, loaded.metadata.actions
+    inputs = Schema([ColSpec(DataType.double, feature.name) for feature in features])
     shape = (-1,) if actions is None else (-1, len(actions.lifetimes_s))
     outputs = Schema([TensorSpec(np.dtype(np.float32), shape, "scores")])
     # Named, so that MLflow does not start a process to find them out, which takes most of a minute.
@@ -41,9 +50,18 @@ def _save_model(loaded: LoadedBundle, run_id: str, folder: Path) -> None:
     mlflow.pyfunc.save_model(
         path=str(folder),
         python_model=str(MODEL_CODE),
+        model_config={"unknown": {f.name: f.unknown_value for f in features if f.unknown_value is not None}},
         artifacts={"policy": str(loaded.folder / POLICY)},
         signature=ModelSignature(inputs, outputs),
+        input_example=_example(loaded),
         pip_requirements=libraries,
         mlflow_model=Model(artifact_path=MODEL_ARTIFACT, run_id=run_id),
         metadata={"bundle_sha256": loaded.sha256},
     )
+
+
+def _example(loaded: LoadedBundle) -> pd.DataFrame:
+    """Return the first golden rows, float64 with the features' names."""
+    golden = GoldenRows.model_validate_json((loaded.folder / GOLDEN).read_bytes())
+    rows = [row for state in golden.inputs for row in state][:EXAMPLE_ROWS]
+    return pd.DataFrame(rows, columns=[feature.name for feature in loaded.metadata.features], dtype=np.float64)

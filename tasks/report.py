@@ -11,6 +11,7 @@ from tasks.files import write_figure, write_whole
 from tasks.plots import Curves, curves_inches, draw_curves, draw_scores, draw_timeline, scores_inches
 
 SCORES, SCORES_PLOT, TIMELINE_PLOT, TRAINING_PLOT = "scores.json", "scores.png", "timeline.png", "training.png"
+PLOTS = (SCORES_PLOT, TIMELINE_PLOT, TRAINING_PLOT)
 Draw = Callable[[Any, str, Any], None]
 
 

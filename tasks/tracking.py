@@ -1,38 +1,28 @@
 """MLflow tracking: runs of one experiment with parameters, metric curves and artifacts. Imports MLflow on first use."""
 
-import logging
-import os
-import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from infra.settings import Settings, masked_url
 from learning.owner import current_owner, is_gone
-from schemas.errors import StorageError
+from tasks.mlflow_store import mlflow_errors, open_store, publish_files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import DatasetInput, Metric
 
-EXPERIMENT = "ers-ml-trainer"
 OWNER_TAG = "ers.owner"
 METRICS_A_BATCH = 1000  # the most that MLflow takes in one call
 PARAMS_A_BATCH = 100
 METRIC_DELAY_S = 10.0  # how long a value may wait before it shows in MLflow
 MAX_PARAM_CHARS = 6000
-MAX_REASON_CHARS = 300
-_ENVIRONMENT = {  # what the user has set wins
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-}
+ASIDE = ".aside"  # beside the artifacts of a run: files on their way there
+_UNSET: tuple[object, ...] = (None, (), [], {})
 
 
 class Tracker:
@@ -58,23 +48,49 @@ class Tracker:
 
         Args:
             name: shown in MLflow.
-            params: the options of the run; values are shown as text of at most 6000 characters.
+            params: the options of the run, see `params`.
             tags: more about the run; the process is added, so that a later one can tell that it was killed.
 
         Raises:
             StorageError: the store cannot be written.
         """
-        from mlflow.entities import Param
-
         self.flush()
         with self.errors():
             owned = {**tags, OWNER_TAG: current_owner()}
             run = self.client.create_run(self._experiment_id, run_name=name, tags=owned)
             self.run_id = str(run.info.run_id)
-            texts = [Param(key, str(value)[:MAX_PARAM_CHARS]) for key, value in params.items()]
+        self.params(params)
+        return self.run_id
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Add parameters, as text of at most 6000 characters; what is unset (None, empty) is left out.
+
+        Raises:
+            StorageError: the store cannot be written, or has one of them with another value.
+        """
+        from mlflow.entities import Param
+
+        texts = [Param(key, _shown(value)) for key, value in values.items() if value not in _UNSET]
+        with self.errors():
             for first in range(0, len(texts), PARAMS_A_BATCH):
                 self.client.log_batch(self.run_id, params=texts[first : first + PARAMS_A_BATCH])
-        return self.run_id
+
+    def tag(self, name: str, value: str) -> None:
+        """Set a tag of the run; StorageError when the store cannot be written."""
+        with self.errors():
+            self.client.set_tag(self.run_id, name, value)
+
+    def inputs(self, datasets: "Sequence[DatasetInput]") -> None:
+        """Note what the run read; StorageError when the store cannot be written."""
+        with self.errors():
+            self.client.log_inputs(self.run_id, datasets)
+
+    def image(self, path: Path, key: str) -> None:
+        """Show the picture at `path` among the charts, those of several runs together; StorageError when that fails."""
+        from PIL import Image
+
+        with self.errors(), Image.open(path) as picture:
+            self.client.log_image(self.run_id, picture, key=key, step=0)
 
     def metric(self, name: str, value: float, step: int) -> None:
         """Add a point to the curve `name`; it is written with others, at the latest with `finish` or `fail`."""
@@ -92,10 +108,23 @@ class Tracker:
                 del self._waiting[:METRICS_A_BATCH]
         self._flushed_s = time.monotonic()
 
-    def log_artifacts(self, folder: Path, path: str, run_id: str | None = None) -> None:
-        """Copy the files of `folder` to `path` among the artifacts of the run; StorageError when that fails."""
+    def log_artifacts(self, folder: Path, path: str = "", run_id: str | None = None) -> None:
+        """Copy the files of `folder` to `path` among the artifacts of the run.
+
+        Where the store keeps artifacts in a folder, each file appears whole, and none unless there is room for all.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        run_id = run_id or self.run_id
         with self.errors():
-            self.client.log_artifacts(run_id or self.run_id, str(folder), path)
+            place = urlsplit(self.client.get_run(run_id).info.artifact_uri)
+            if place.scheme not in ("", "file"):
+                self.client.log_artifacts(run_id, str(folder), path or None)
+                return
+            root = Path(url2pathname(place.path))
+            root.parent.mkdir(parents=True, exist_ok=True)
+            publish_files(folder, root / path, root.with_name(ASIDE))
 
     def delete_artifacts(self, path: str, run_id: str) -> None:
         """Delete a folder among the artifacts of a run; StorageError when that fails."""
@@ -159,105 +188,23 @@ class Tracker:
     @contextmanager
     def errors(self) -> Iterator[None]:
         """Turn the failures of MLflow into a StorageError of one line that names the store."""
-        with _storage_errors(self._uri):
+        with mlflow_errors(self._uri):
             yield
 
 
 def open_tracker(settings: Settings) -> Tracker:
-    """Return a tracker on the MLflow store of `settings`; the store, its folder and the experiment are made if need be.
-
-    Artifacts go to `<ers_home>/mlartifacts`, or where the server keeps them when the address is http(s).
+    """Return a tracker on the MLflow store of `settings`; see `tasks.mlflow_store.open_store`.
 
     Raises:
         StorageError: the store or server cannot be reached.
     """
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    uri = settings.mlflow_tracking_uri
-    is_server = uri.startswith(("http://", "https://"))
-    with _storage_errors(uri):
-        if not is_server:
-            _probe(uri)
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        artifacts = None if is_server else (settings.ers_home.resolve() / "mlartifacts").as_uri()
-        with _silent_retries():
-            return Tracker(uri, client, _experiment_id(client, artifacts))
+    return Tracker(settings.mlflow_tracking_uri, *open_store(settings))
 
 
-def _probe(uri: str) -> None:
-    """Fail at once where a database cannot be opened; MLflow would try for a minute and a half first."""
-    url = sa.make_url(uri)
-    if url.get_backend_name() == "sqlite" and url.database:
-        _create_sqlite(Path(url.database))
-    engine = sa.create_engine(url)
-    try:
-        sa.inspect(engine).get_table_names()
-    finally:
-        engine.dispose()
-
-
-def _create_sqlite(path: Path) -> None:
-    """Make MLflow's tables aside and publish them whole: a store whose making was cut off can never be opened again."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        return
-    from mlflow import MlflowClient
-
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as work:
-        aside = Path(work) / path.name
-        MlflowClient(tracking_uri=f"sqlite:///{aside}").search_experiments(max_results=1)
-        with suppress(FileExistsError):  # another process may have been first
-            path.hardlink_to(aside)
-
-
-def _experiment_id(client: "MlflowClient", artifacts: str | None) -> str:
-    from mlflow.exceptions import MlflowException
-
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is None:
-        try:
-            return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
-        except MlflowException:  # another process may have been first
-            experiment = client.get_experiment_by_name(EXPERIMENT)
-            if experiment is None:
-                raise
-    return str(experiment.experiment_id)
-
-
-@contextmanager
-def _silent_retries() -> Iterator[None]:
-    """Leave it to the error to say that a server does not answer; later, a retry is worth a warning."""
-    logger = logging.getLogger("urllib3.connectionpool")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextmanager
-def _storage_errors(uri: str) -> Iterator[None]:
-    try:
-        yield
-    except (SQLAlchemyError, OSError) as error:
-        raise _storage_error(uri, getattr(error, "orig", None) or error) from error
-    except Exception as error:
-        if not _is_mlflow_error(error):
-            raise
-        raise _storage_error(uri, error) from error
-
-
-def _is_mlflow_error(error: Exception) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    return isinstance(error, MlflowException)
-
-
-def _storage_error(uri: str, error: Any) -> StorageError:
-    shown_uri = masked_url(uri)
-    reason = " ".join(str(error).replace(uri, shown_uri).split())[:MAX_REASON_CHARS]
-    return StorageError(f"MLflow {shown_uri}: {reason}; check MLFLOW_TRACKING_URI, and that it can be written")
+def _shown(value: object) -> str:
+    """Return a parameter as people write it: lists and mappings as on the command line."""
+    if isinstance(value, Mapping):
+        value = ",".join(f"{name}={one}" for name, one in value.items())
+    elif isinstance(value, list | tuple):
+        value = ",".join(map(str, value))
+    return str(value)[:MAX_PARAM_CHARS]

@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.tracking import Tracker
 from tasks.validate import ValidationReport
 
-ARTIFACT = "validation"  # folder among the artifacts of a run
+ARTIFACT = "validation"  # folder among the artifacts of a run, and section of its metrics
 REFUSED_IN_NAMES = re.compile(r"[^\w\- ]")  # by MLflow, slashes and dots where they are no plain path
 MAX_NAME_CHARS = 200
 
@@ -18,10 +18,13 @@ def log_validation(tracker: Tracker, report: ValidationReport, docs: Path) -> No
         StorageError: MLflow cannot be written.
     """
     metrics = {
-        "validation_checked_rows": report.checked,
-        "validation_failed_rows": report.invalid.size,
-        "validation_warnings": len(report.warnings),
-        **{f"psi.{REFUSED_IN_NAMES.sub('_', name)[:MAX_NAME_CHARS]}": value for name, value in report.psi.items()},
+        f"{ARTIFACT}/checked_rows": report.checked,
+        f"{ARTIFACT}/failed_rows": report.invalid.size,
+        f"{ARTIFACT}/warnings": len(report.warnings),
+        **{
+            f"{ARTIFACT}/psi.{REFUSED_IN_NAMES.sub('_', name)[:MAX_NAME_CHARS]}": value
+            for name, value in report.psi.items()
+        },
     }
     for name, value in metrics.items():
         tracker.metric(name, value, 0)

@@ -1,28 +1,28 @@
 """The row of a version among the artifacts of its run, from which a lost database is restored."""
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from learning.work_folder import work_folder
 from schemas.tables import rl_models
 from tasks.tracking import Tracker
 
 FOLDER, FILE = "registry", "row.json"
 
 
-def log_row(tracker: Tracker, run_id: str, row: Mapping[str, Any]) -> None:
-    """Log a row of `rl_models`; StorageError when that fails."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / FILE).write_text(json.dumps(row))
-        tracker.log_artifacts(Path(folder), FOLDER, run_id)
+def log_row(tracker: Tracker, run_id: str, row: Mapping[str, Any], parent: Path) -> None:
+    """Log a row of `rl_models`, by way of a folder in `parent`; StorageError when that fails."""
+    with work_folder(parent) as work:
+        (work / FILE).write_text(json.dumps(row))
+        tracker.log_artifacts(work, FOLDER, run_id)
 
 
-def logged_row(tracker: Tracker, run_id: str) -> dict[str, Any] | None:
+def logged_row(tracker: Tracker, run_id: str, parent: Path) -> dict[str, Any] | None:
     """Return the row that was logged for a run; None where there is none, or none that fits `rl_models`."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = tracker.download(f"{FOLDER}/{FILE}", Path(folder), run_id)
+    with work_folder(parent) as work:
+        path = tracker.download(f"{FOLDER}/{FILE}", work, run_id)
         if path is None:
             return None
         try:

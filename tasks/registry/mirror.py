@@ -3,7 +3,6 @@
 Functions that take a connection are part of the caller's transaction, so that a row changes together with its event.
 """
 
-import getpass
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import sqlalchemy as sa
 from infra.database import storage_errors, writing
 from schemas.tables import UtcDateTime, rl_model_events, rl_models
 from tasks.registry.jsonable import jsonable
+from tasks.run_record import user_name
 
 INTENDED, REGISTERED, ABANDONED = "intended", "registered", "abandoned"
 MOVING, PROMOTED, ROLLED_BACK, ARCHIVED, NOT_MOVED = "moving", "promoted", "rolled back", "archived", "not moved"
@@ -43,11 +43,7 @@ class Version:
 
 def actor() -> str:
     """Return who is at work, as `user@host`."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a number without a name
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
+    return f"{user_name()}@{socket.gethostname()}"
 
 
 # --- rows ---

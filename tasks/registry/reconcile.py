@@ -71,7 +71,7 @@ def reconcile(engine: sa.Engine, tracker: Tracker, home: Path, on_progress: OnPr
         if _is_moving(engine, name):
             found.problems.append(f"{name}: its champion is being moved by another process: left alone")
             continue
-        _agree_on_versions(engine, tracker, name, found)
+        _agree_on_versions(engine, tracker, name, home, found)
         _agree_on_champion(engine, tracker, name, home, found)
         _agree_on_stages(engine, tracker, name, found)
     versions = mirror.read_versions(engine)
@@ -90,7 +90,7 @@ def _is_moving(engine: sa.Engine, name: str) -> bool:
 # --- which versions there are ---
 
 
-def _agree_on_versions(engine: sa.Engine, tracker: Tracker, name: str, found: Findings) -> None:
+def _agree_on_versions(engine: sa.Engine, tracker: Tracker, name: str, home: Path, found: Findings) -> None:
     rows = mirror.read_versions(engine, name)  # first: a row comes after its version
     stored = store.stored_versions(tracker, name)
     in_mlflow = {(one.version, one.run_id) for one in stored}
@@ -104,15 +104,17 @@ def _agree_on_versions(engine: sa.Engine, tracker: Tracker, name: str, found: Fi
     under_way = {intent.mlflow_run_id for intent in mirror.open_intents(engine)}
     for one in stored:
         if (one.version, one.run_id) not in mirrored and one.run_id not in under_way:
-            _restore_row(engine, tracker, name, one, found)
+            _restore_row(engine, tracker, name, one, home, found)
 
 
-def _restore_row(engine: sa.Engine, tracker: Tracker, name: str, stored: StoredVersion, found: Findings) -> None:
+def _restore_row(
+    engine: sa.Engine, tracker: Tracker, name: str, stored: StoredVersion, home: Path, found: Findings
+) -> None:
     title = f"{name} version {stored.version}"
     if stored.run_id in {version.run_id for version in mirror.read_versions(engine)}:
         found.problems.append(f"{title} is of a run that has another version already: delete it in MLflow")
         return
-    row = mirror.recorded_row(engine, stored.run_id) or logged_row(tracker, stored.run_id)
+    row = mirror.recorded_row(engine, stored.run_id) or logged_row(tracker, stored.run_id, home / BUNDLES)
     if row is None or row["registered_name"] != name:
         found.problems.append(f"{title} was not registered by this pipeline, which has no record of it: left alone")
         return

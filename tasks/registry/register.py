@@ -21,6 +21,7 @@ from learning.owner import current_owner, is_gone
 from schemas.errors import StorageError
 from schemas.tables import rl_models, utc_now
 from tasks.model_artifacts import MODEL_ARTIFACT, log_model
+from tasks.model_card import model_description, version_description, version_tags
 from tasks.registry import mirror, store
 from tasks.registry.jsonable import jsonable
 from tasks.registry.logged_row import log_row
@@ -66,7 +67,7 @@ def register(engine: sa.Engine, tracker: Tracker, run_id: str, bundle: Path, row
     full_row = _complete(row, name, run_id, loaded)
     log_model(tracker, run_id, loaded)
     step_done("register: model logged")
-    log_row(tracker, run_id, full_row)
+    log_row(tracker, run_id, full_row, bundle.parent)
     step_done("register: row logged")
     intent = {"owner": current_owner(), "row": full_row}
     mirror.record_event(engine, mirror.event(run_id, name, mirror.INTENDED, evidence=intent))
@@ -173,13 +174,18 @@ def _create_version(tracker: Tracker, name: str, run_id: str, loaded: LoadedBund
         return present
     with tracker.errors():
         try:
-            tracker.client.create_registered_model(name)
+            tracker.client.create_registered_model(name, description=model_description(loaded.metadata.decision))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         step_done("register: model created")
         source = f"{tracker.client.get_run(run_id).info.artifact_uri}/{MODEL_ARTIFACT}"
         created = tracker.client.create_model_version(
-            name, source, run_id, tags={"bundle_sha256": loaded.sha256}, await_creation_for=0
+            name,
+            source,
+            run_id,
+            tags=version_tags(loaded.metadata) | {"bundle_sha256": loaded.sha256},
+            description=version_description(loaded.metadata),
+            await_creation_for=0,
         )
         return int(created.version)

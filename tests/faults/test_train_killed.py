@@ -181,5 +181,6 @@ def test_a_training_killed_in_the_middle_goes_on_from_there_and_learns_the_same(
 
 def curves(home: Path, done: Done) -> dict[str, list[tuple[int, float]]]:
     names = ("reward", "loss", "training_hit_ratio", "validation_hit_ratio")
-    found = {name: store(home).get_metric_history(done.result["run_id"], name) for name in names}
+    found = {name: store(home).get_metric_history(done.result["run_id"], f"curves/{name}") for name in names}
+    assert all(found.values())
     return {name: [(point.step, point.value) for point in points] for name, points in found.items()}

@@ -90,21 +90,24 @@ def test_mlflow_holds_parameters_curves_scores_bundle_and_report(trained):
     assert found.data.params["algorithm"] == "dqn"
     assert found.data.params["timesteps"] == "5000"
     assert found.data.params["cache_fraction"] == "0.05"
+    assert found.data.params["capacity"] == f"{result['cache']['objects']} objects"
+    assert float(found.data.params["learning_rate"]) > 0  # the one in effect
+    assert "None" not in found.data.params.values()
     for name in ("reward", "loss", "training_hit_ratio", "validation_hit_ratio"):
-        curve = [point.value for point in client.get_metric_history(run_id, name)]
+        curve = [point.value for point in client.get_metric_history(run_id, f"curves/{name}")]
         assert len(curve) > 1
         assert np.isfinite(curve).all()
-    assert found.data.metrics["test.hit_ratio.policy"] == result["test"]["policy"]["hit_ratio"]
-    assert found.data.metrics["test.hit_ratio.belady"] == result["test"]["bounds"]["belady"]["hit_ratio"]
-    assert found.data.metrics["test.gap_closed"] == pytest.approx(result["gap_closed"])
+    assert found.data.metrics["test/hit_ratio"] == result["test"]["policy"]["hit_ratio"]
+    assert found.data.metrics["test_bounds/hit_ratio.belady"] == result["test"]["bounds"]["belady"]["hit_ratio"]
+    assert found.data.metrics["test/gap_closed"] == pytest.approx(result["gap_closed"])
     bundle = {Path(file.path).name for file in client.list_artifacts(run_id, "bundle")}
     assert bundle == {"policy.pt", "policy.onnx", "metadata.json", "golden.json", "README.md"}
-    report = {Path(file.path).name for file in client.list_artifacts(run_id, "report")}
+    report = {file.path for file in client.list_artifacts(run_id) if not file.is_dir}
     assert report == {"scores.json", "scores.png", "timeline.png", "training.png"}
     best = result["best_baseline"]
     interval = result["test"]["comparisons"]["policy"][best]["value_ratio"]
     for part, value in interval.items():
-        assert found.data.metrics[f"test.value_ratio_{part}.policy.{best}"] == value
+        assert found.data.metrics[f"test_comparisons/{part}.policy.{best}"] == value
 
 
 def test_rl_models_mirrors_the_version_with_its_histories(trained):
@@ -117,7 +120,7 @@ def test_rl_models_mirrors_the_version_with_its_histories(trained):
     assert row[3] >= 5_000
     assert row[4] == result["data"]["fingerprint"]
     for name, history in zip(("reward", "training_hit_ratio"), row[5:], strict=True):
-        points = store(trained.home).get_metric_history(run_id, name)
+        points = store(trained.home).get_metric_history(run_id, f"curves/{name}")
         assert json.loads(history) == [[point.step, point.value] for point in points]
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from flows.train_summary import NO_INTERVAL, summary
+from flows.train_summary import summary
+from tasks.verdict import NO_INTERVAL
 
 
 def score(ratio: float) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_each_is_in_quarantine_once_with_its_reason_and_values(trained, home):
 def test_mlflow_has_the_page_and_the_counts(trained, home):
     run_id = trained.result["run_id"]
     metrics = store(home).get_run(run_id).data.metrics
-    assert (metrics["validation_checked_rows"], metrics["validation_failed_rows"]) == (2_000, 10)
+    assert (metrics["validation/checked_rows"], metrics["validation/failed_rows"]) == (2_000, 10)
     names = {artifact.path for artifact in store(home).list_artifacts(run_id, "validation")}
     assert names == {"validation/index.html", "validation/validation.json"}
     assert FAULT.replace(">", "&gt;") in (Path(trained.result["validation"]["docs"]) / "index.html").read_text()

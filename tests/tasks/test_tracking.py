@@ -39,12 +39,15 @@ def one_line(error: pytest.ExceptionInfo[StorageError]) -> bool:
 
 
 def test_a_run_keeps_its_parameters_and_tags(tracker: Tracker) -> None:
-    params = {f"p{i}": i for i in range(150)} | {"columns": ("a", "b"), "long": "x" * 10_000}
+    params = {f"p{i}": i for i in range(150)} | {"columns": ("a", "b"), "weights": {"a": 1.0}, "long": "x" * 10_000}
+    params |= {"unset": None, "empty": (), "none": {}, "off": False, "zero": 0}
     run_id = tracker.start_run("named", params, {"source": "web12"})
     run = tracker.client.get_run(run_id)
     assert run.info.run_name == "named"
     assert run.data.params["p149"] == "149"
-    assert run.data.params["columns"] == "('a', 'b')"
+    assert (run.data.params["columns"], run.data.params["weights"]) == ("a,b", "a=1.0")
+    assert (run.data.params["off"], run.data.params["zero"]) == ("False", "0")
+    assert not {"unset", "empty", "none"} & set(run.data.params)
     assert run.data.params["long"] == "x" * 6000
     assert (run.data.tags["source"], run.data.tags[OWNER_TAG]) == ("web12", current_owner())
 
@@ -56,9 +59,11 @@ def test_the_drift_of_a_column_is_logged_whatever_its_name(tracker: Tracker, tmp
     log_validation(tracker, ValidationReport((), 7, 0.01, "m", psi, ()), tmp_path)
     tracker.finish()
     metrics = tracker.client.get_run(run_id).data.metrics
-    assert sorted(value for name, value in metrics.items() if name.startswith("psi.")) == sorted(psi.values())
-    assert metrics["psi.gap between requests"] == 0
-    assert (metrics["validation_checked_rows"], metrics["validation_failed_rows"]) == (7, 0)
+    assert sorted(value for name, value in metrics.items() if name.startswith("validation/psi.")) == sorted(
+        psi.values()
+    )
+    assert metrics["validation/psi.gap between requests"] == 0
+    assert (metrics["validation/checked_rows"], metrics["validation/failed_rows"]) == (7, 0)
     assert [found.path for found in tracker.client.list_artifacts(run_id, "validation")] == ["validation/index.html"]
 
 
