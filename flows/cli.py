@@ -23,9 +23,9 @@ from schemas.config import (
     ValidateConfig,
     nearest,
 )
-from schemas.errors import ConfigError, ErsError, UnfitError
+from schemas.errors import ConfigError, ErsError
 from schemas.judging import EvaluateConfig, ExportConfig
-from schemas.promotion import HistoryConfig, ReconcileConfig, RollbackConfig
+from schemas.promotion import HistoryConfig, PromoteConfig, ReconcileConfig, RollbackConfig
 from schemas.simulation import SeedConfig, SimulateConfig
 
 FLOWS: dict[str, type[FlowConfig]] = {
@@ -35,6 +35,7 @@ FLOWS: dict[str, type[FlowConfig]] = {
     "validate": ValidateConfig,
     "curve": CurveConfig,
     "train": TrainConfig,
+    "promote": PromoteConfig,
     "rollback": RollbackConfig,
     "reconcile": ReconcileConfig,
     "evaluate": EvaluateConfig,
@@ -79,7 +80,7 @@ def _run(name: str, words: list[str]) -> int:
         # Standard output is for the result, whatever libraries print.
         with _lasting_interrupts(), contextlib.redirect_stdout(sys.stderr):
             result, text = run(name, config)
-    except UnfitError as error:
+    except ErsError as error:
         if error.result is not None:
             _show(error.result, error.text, as_json)
         raise

@@ -7,20 +7,26 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from flows.judging import open_store
 from flows.runtime import STORAGE_RETRIES, io_task, progress, say
 from infra.database import open_database
-from infra.settings import load_settings
+from infra.settings import Settings, load_settings
 from tasks.registry.reconcile import Findings, reconcile
-from tasks.tracking import Tracker, open_tracker
+from tasks.tracking import Tracker
 
 
 @dataclass(frozen=True)
 class Registry:
-    """Both stores, and the folder of all state."""
+    """Both stores, and where things are."""
 
     engine: sa.Engine
     tracker: Tracker
-    home: Path
+    settings: Settings
+
+    @property
+    def home(self) -> Path:
+        """The folder of all state."""
+        return self.settings.ers_home
 
 
 @contextmanager
@@ -29,7 +35,7 @@ def open_registry() -> Iterator[Registry]:
     settings = load_settings()
     engine = open_database(settings)
     try:
-        yield Registry(engine, io_task(open_tracker, retries=STORAGE_RETRIES)(settings), settings.ers_home)
+        yield Registry(engine, open_store(settings), settings)
     finally:
         engine.dispose()
 

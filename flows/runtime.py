@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 from flows.local_server import LocalServer
 from infra.settings import Settings, load_settings
 from schemas.config import Config, FlowConfig, parse
-from schemas.errors import StorageError, UnfitError
+from schemas.errors import ErsError, StorageError
 
 if TYPE_CHECKING:
     from prefect import Flow, Task
@@ -75,7 +75,7 @@ def run_flow(name: str, config: FlowConfig) -> tuple[dict[str, Any], str]:
         wait_for_api()
         try:
             result: dict[str, Any] = _call(getattr(module, name), config)
-        except UnfitError as error:
+        except ErsError as error:
             if error.result is not None:
                 error.text = module.summary(error.result)
             raise

@@ -19,9 +19,19 @@ from typing import Any
 
 
 class ErsError(Exception):
-    """Base of every error that is meant for the user rather than for a developer."""
+    """Base of every error that is meant for the user rather than for a developer.
+
+    Attributes:
+        result: what a flow has to show all the same, as JSON; None = nothing.
+        text: the same as text.
+    """
 
     exit_status = 1
+
+    def __init__(self, message: str, result: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.result = result
+        self.text = ""
 
 
 class InputError(ErsError):
@@ -43,17 +53,7 @@ class TraceError(InputError):
 
 
 class UnfitError(TraceError):
-    """The requests that were read break expectations.
-
-    Attributes:
-        result: what a flow has to show all the same, as JSON; None = nothing.
-        text: the same as text.
-    """
-
-    def __init__(self, message: str, result: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.result = result
-        self.text = ""
+    """The requests that were read break expectations."""
 
 
 class GateError(ErsError):

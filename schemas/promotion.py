@@ -1,8 +1,37 @@
 """The options of the flows and commands that decide what is in Production."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from schemas.config import Decision, FlowConfig
+from schemas.config import Decision, FlowConfig, ReadConfig
+from schemas.gate import GateConfig
+
+
+class PromoteConfig(GateConfig, ReadConfig):
+    """Put a version into Production when it passes the gate: better than the champion on the newest requests."""
+
+    decision: Decision = Field(default="eviction", description="of the registered model")
+    version: str = Field(
+        default="latest",
+        pattern=r"^(latest|best|[1-9][0-9]{0,8})$",
+        description="latest, best = that which exceeded its best baseline by the most, or a number",
+    )
+    warm_up: float | None = Field(
+        default=None,
+        ge=0,
+        le=0.95,
+        description="first share of the requests, not judged; unset = those up to the end of either policy's training",
+    )
+    force: bool = Field(
+        default=False, description="whether to promote without the gate; the bundle is checked all the same"
+    )
+    reason: str | None = Field(default=None, min_length=1, description="why, for the history; force needs one")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of the candidates that are drawn, and of the intervals")
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> "PromoteConfig":
+        if self.force and self.reason is None:
+            raise ValueError("force: give the reason too, it is kept in the history")
+        return self
 
 
 class RollbackConfig(FlowConfig):

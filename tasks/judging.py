@@ -1,15 +1,71 @@
-"""The judgement of a policy, with what it found sent to MLflow."""
+"""The judgement of finished policies: of one, with what it found sent to MLflow, or of a challenger by the gate."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from cachesim.decider import Decider
 from cachesim.metrics import Score
 from cachesim.scorer import Scorer
+from learning.bundle import POLICY as POLICY_FILE
+from learning.bundle import LoadedBundle
+from learning.bundle_problem import JudgedSpan
+from learning.duel import Duel, duel
 from learning.evaluate import POLICY, Evaluation, evaluate
 from learning.follow import OnProgress
+from learning.gate import Check, Evidence, Verdict, verdict
+from learning.latency import decision_latency
 from learning.problem import CacheProblem
+from schemas.promotion import PromoteConfig
+from schemas.trace import Trace
 from tasks.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the gate says of a challenger, and what it says that on."""
+
+    verdict: Verdict
+    duel: Duel
+    span: JudgedSpan
+    data_fingerprint: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        scores = {"challenger": asdict(self.duel.challenger_score), "opponent": asdict(self.duel.opponent_score)}
+        return {
+            "gate": self.verdict.as_dict(),
+            "opponent": self.duel.opponent,
+            "judged": self.span.as_dict(),
+            "data_fingerprint": self.data_fingerprint,
+            "difference": asdict(self.duel.comparison),
+            "scores": scores,
+        }
+
+
+def judge_challenger(
+    challenger: LoadedBundle,
+    champion: LoadedBundle | None,
+    trace: Trace,
+    span: JudgedSpan,
+    config: PromoteConfig,
+    on_progress: OnProgress,
+) -> Judgement:
+    """Judge a challenger against the champion, or LRU without one, on a span of a trace; see `learning.gate`.
+
+    That its bundle and the requests were checked is among what is told.
+    """
+    found = duel(
+        challenger, champion, trace, span.start, config.seed, key_sample=config.key_sample, on_progress=on_progress
+    )
+    size = (challenger.folder / POLICY_FILE).stat().st_size
+    evidence = Evidence.of(found, span, size, decision_latency(challenger))
+    checked = (
+        Check("bundle", True, f"its hashes and golden rows are right: {challenger.sha256[:12]}"),
+        Check("data", True, f"{len(trace):,} requests were validated"),
+    )
+    said = verdict(evidence, config)
+    return Judgement(Verdict((*said.checks, *checked)), found, span, trace.sha256)
 
 
 def judge_bundle(

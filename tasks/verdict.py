@@ -83,3 +83,9 @@ def _compared(who: str, whom: str, found: dict[str, Any]) -> str:
 
 def _capital(words: str) -> str:
     return words[0].upper() + words[1:]
+
+
+def check_lines(checks: list[dict[str, Any]]) -> list[str]:
+    """Return a line a check of the gate: whether it holds, its name, and what was found."""
+    width = max((len(check["name"]) for check in checks), default=0)
+    return [f"  {'yes' if c['passed'] else 'NO ':<3}  {c['name']:<{width}}  {c['detail']}" for c in checks]
