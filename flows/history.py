@@ -7,8 +7,10 @@ from infra.database import open_database
 from infra.settings import load_settings
 from schemas.promotion import HistoryConfig
 from tasks.registry.history import trail
+from tasks.registry.mirror import INTENDED, MOVING
 from tasks.registry.store import model_name
 
+INTENTS = (INTENDED, MOVING)
 HEADINGS = ("when (UTC)", "model", "version", "event", "stage", "by", "why")
 
 
@@ -23,10 +25,12 @@ def history(config: HistoryConfig) -> dict[str, Any]:
 
 
 def summary(result: dict[str, Any]) -> str:
-    """Return the result of the command as text: a line an event."""
-    if not result["events"]:
+    """Return the result of the command as text: a line an event, without intents that something came of."""
+    newest = {event["run_id"]: event for event in result["events"]}
+    told = [event for event in result["events"] if event["event"] not in INTENTS or event is newest[event["run_id"]]]
+    if not told:
         return "nothing was registered yet"
-    lines = [HEADINGS, *map(_cells, result["events"])]
+    lines = [HEADINGS, *map(_cells, told)]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

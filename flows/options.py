@@ -61,8 +61,7 @@ def _flow_parser(flow: str, config: type[FlowConfig]) -> argparse.ArgumentParser
     )
     for name, field in config.model_fields.items():
         text = f"{field.description} {_note(field)}".replace("%", "%%")
-        many: dict[str, Any] = {"nargs": "+", "action": "extend"} if _holds_many(field) else {}
-        parser.add_argument(_flag(name), dest=name, metavar=_metavar(name, field), help=text, **many)
+        parser.add_argument(_flag(name), dest=name, metavar=_metavar(name, field), help=text, **_arity(field))
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object; all else to stderr")
     return parser
 
@@ -91,6 +90,13 @@ def _base_type(field: FieldInfo) -> Any:
 
 def _holds_many(field: FieldInfo) -> bool:
     return get_origin(_base_type(field)) in (tuple, dict)
+
+
+def _arity(field: FieldInfo) -> dict[str, Any]:
+    """Return how argparse is to take the words of a field: one, some, or, of a boolean, none for true."""
+    if _holds_many(field):
+        return {"nargs": "+", "action": "extend"}
+    return {"nargs": "?", "const": "true"} if _base_type(field) is bool else {}
 
 
 def _metavar(name: str, field: FieldInfo) -> str:

@@ -42,7 +42,7 @@ class Evidence:
     @property
     def opponent_words(self) -> str:
         """What sentences call the opponent."""
-        return "the champion" if self.has_champion else f"{self.opponent} (there is no champion yet)"
+        return "the champion" if self.has_champion else {"lru": "LRU"}.get(self.opponent, self.opponent)
 
     @classmethod
     def of(cls, duel: Duel, judged: JudgedSpan, policy_bytes: int, latency: Latency) -> "Evidence":
@@ -116,7 +116,7 @@ def _guard(evidence: Evidence, metric: GuardMetric, max_loss: float) -> Check:
         return Check(metric, True, f"the {name} is not known of both, so that it is not checked")
     found = f"its {name} is {ours:.4f}, that of {evidence.opponent_words} {theirs:.4f}"
     if not evidence.has_champion:
-        return Check(metric, True, f"{found}: it is not checked")
+        return Check(metric, True, f"{found}: not checked without a champion")
     lower = metric in LOWER_IS_BETTER
     loss = ours - theirs if lower else theirs - ours
     return Check(metric, loss <= max_loss, f"{found}: it may be {max_loss:g} {'higher' if lower else 'lower'} at most")
