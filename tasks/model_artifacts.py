@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from learning.bundle import GOLDEN, POLICY, LoadedBundle
+from learning.bundle import GOLDEN, POLICY, LoadedBundle, digest
 from learning.work_folder import work_folder
 from schemas.bundle import GoldenRows
 from tasks.tracking import Tracker
@@ -34,6 +34,22 @@ def log_model(tracker: Tracker, run_id: str, loaded: LoadedBundle) -> None:
             warnings.simplefilter("ignore")  # of MLflow about its own type hints, and of how it asks pandas
             _save_model(loaded, run_id, folder)
         tracker.log_artifacts(folder, MODEL_ARTIFACT, run_id)
+
+
+def has_model(tracker: Tracker, run_id: str, loaded: LoadedBundle, work: Path) -> bool:
+    """Return whether the model of a run is there, with the policy of its bundle.
+
+    Args:
+        tracker: the MLflow store.
+        run_id: of the run.
+        loaded: its bundle.
+        work: folder to download to.
+
+    Raises:
+        StorageError: MLflow cannot be read.
+    """
+    policy = tracker.download(f"{MODEL_ARTIFACT}/artifacts/{POLICY}", work, run_id)
+    return policy is not None and digest(policy.read_bytes()) == loaded.metadata.files[POLICY]
 
 
 def _save_model(loaded: LoadedBundle, run_id: str, folder: Path) -> None:

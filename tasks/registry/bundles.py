@@ -9,7 +9,7 @@ from pathlib import Path
 from learning.bundle import FILES, MAX_FILE_BYTES, LoadedBundle, load_bundle
 from learning.work_folder import work_folder
 from schemas.errors import BundleError
-from tasks.model_artifacts import BUNDLE_ARTIFACT, log_model
+from tasks.model_artifacts import BUNDLE_ARTIFACT, has_model, log_model
 from tasks.registry.mirror import Version
 from tasks.steps import step_done
 from tasks.tracking import Tracker
@@ -82,7 +82,7 @@ def download_bundle(tracker: Tracker, version: Version, folder: Path) -> LoadedB
 
 
 def mend_bundle(tracker: Tracker, version: Version, home: Path) -> str:
-    """Make sure that MLflow has the bundle of a version; return a sentence on what was done, "" for nothing.
+    """Make sure that MLflow has the bundle and the model of a version; return a sentence on what was done, or "".
 
     Raises:
         BundleError: it is lost: neither MLflow nor this machine has it whole.
@@ -90,8 +90,12 @@ def mend_bundle(tracker: Tracker, version: Version, home: Path) -> str:
     """
     try:
         with work_folder(home / BUNDLES) as work:
-            download_bundle(tracker, version, work / "new")
-        return ""
+            loaded = download_bundle(tracker, version, work / "new")
+            if has_model(tracker, version.run_id, loaded, work):
+                return ""
+            log_model(tracker, version.run_id, loaded)
+            step_done("reconcile: model restored")
+            return f"restored the model of {version.title} in MLflow from its bundle"
     except BundleError as error:
         lost = error
     try:

@@ -43,6 +43,11 @@ def bundle_lost(trial: Trial) -> None:
     shutil.rmtree(trial.bundle_in_mlflow(2))
 
 
+def model_lost(trial: Trial) -> None:
+    """The model that MLflow serves, of the champion, deleted among its artifacts."""
+    shutil.rmtree(trial.bundle_in_mlflow(2).with_name("model"))
+
+
 def withdrawn(trial: Trial) -> None:
     """The champion archived by hand."""
     trial.transition(2, "Archived")
@@ -81,6 +86,7 @@ SCENARIOS: dict[str, tuple[str, Callable[[Trial], None], int | None]] = {  # ope
     "changed by hand": ("reconcile", changed_by_hand, 1),
     "unfit chosen": ("reconcile", unfit_chosen, 2),
     "bundle lost": ("reconcile", bundle_lost, 2),
+    "model lost": ("reconcile", model_lost, 2),
     "withdrawn": ("reconcile", withdrawn, None),
     "cut off": ("reconcile", cut_off, 2),
     "moved": ("reconcile", moved, 3),

@@ -120,9 +120,7 @@ def test_without_a_champion_nothing_is_to_be_guarded_and_the_improvement_still_c
     assert failed(found, max_loss=0.0) == []
     said = verdict(found, DEFAULTS)
     assert "from that of LRU, 95 % interval" in said.checks[0].detail
-    assert said.checks[1].detail == (
-        "its hit ratio is 0.3000, that of LRU 0.4000: not checked without a champion"
-    )
+    assert said.checks[1].detail == ("its hit ratio is 0.3000, that of LRU 0.4000: not checked without a champion")
     worse = evidence(Difference(-0.02, -0.03, -0.01), opponent="lru")
     assert failed(worse) == ["improvement"]
 
