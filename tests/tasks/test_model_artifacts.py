@@ -5,7 +5,6 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,12 @@ import pytest
 import torch
 
 from infra.settings import Settings
-from learning.bundle import export_bundle, load_bundle
-from schemas.bundle import Candidates, Capacity, DataSummary, Feature, PolicyDescription, Span
+from learning.bundle import load_bundle
+from learning.bundle_export import export_bundle
+from schemas.bundle import Feature
 from tasks.model_artifacts import MODEL_ARTIFACT, log_model
 from tasks.tracking import open_tracker
+from tests.learning.bundles import description
 from tests.servers import free_port, serving
 
 NAME = "cache-policy-eviction"
@@ -33,37 +34,20 @@ class LinearPolicy(torch.nn.Module):
         return (raw * self.weight).sum(dim=1)
 
 
-def description() -> PolicyDescription:
-    moment = datetime(2026, 1, 1, tzinfo=UTC)
-    span = Span(requests=10, first_timestamp=moment, last_timestamp=moment)
-    words = {"unit": "requests", "definition": "d", "transform": "none"}
-    return PolicyDescription(
-        decision="eviction",
-        algorithm="dqn",
-        features=(
-            Feature(name="age", missing="", **words),
-            Feature(name="gap", missing="-1", **words),
-            Feature(name="load", missing="", missing_value=24.5, **words),
-        ),
-        candidates=Candidates(training=8, use=8),
-        action="The candidate with the highest score is dropped.",
-        capacity=Capacity(limit=100, unit="objects", objects=100.0),
-        history_keys=900,
-        objective={},
-        data=DataSummary(fingerprint="a" * 64, distinct_keys=3, training=span, **dict(span)),
-        seeds={"training": 0},
-        hyperparameters={},
-        versions={},
-        evaluation={},
-        created_at=moment,
-    )
+WORDS = {"unit": "requests", "definition": "d", "transform": "none"}
+FEATURES = (
+    Feature(name="age", missing="", **WORDS),
+    Feature(name="gap", missing="-1", **WORDS),
+    Feature(name="load", missing="", missing_value=24.5, **WORDS),
+)
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     states = np.random.default_rng(0).normal(size=(30, 8, 3)).astype(np.float32)
     scores = LinearPolicy()(torch.from_numpy(states.reshape(-1, 3))).reshape(30, 8).numpy()
-    return export_bundle(LinearPolicy(), states, scores, description(), tmp_path_factory.mktemp("bundles") / "b1")
+    folder = tmp_path_factory.mktemp("bundles") / "b1"
+    return export_bundle(LinearPolicy(), states, scores, description(features=FEATURES), folder)
 
 
 @pytest.fixture(scope="module")

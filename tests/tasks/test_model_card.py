@@ -6,7 +6,7 @@ import pytest
 
 from schemas.bundle import BundleMetadata
 from tasks.model_card import model_description, run_description, version_description, version_tags
-from tests.tasks.test_model_artifacts import description
+from tests.learning.bundles import description
 
 
 def score(ratio: float) -> dict[str, Any]:
@@ -33,7 +33,9 @@ def evaluation(difference: float, low: float, high: float) -> dict[str, Any]:
 
 
 def metadata(**changes: Any) -> BundleMetadata:
-    return BundleMetadata(**{**dict(description()), "evaluation": evaluation(0.02, 0.01, 0.03), **changes}, files={})
+    return BundleMetadata(
+        **{**dict(description()), "evaluation": evaluation(0.02, 0.01, 0.03), **changes}, files={}, sha256="0" * 64
+    )
 
 
 def test_a_version_reads_like_a_result() -> None:
@@ -42,7 +44,7 @@ def test_a_version_reads_like_a_result() -> None:
     assert "- Hit ratio 0.4500." in text
     assert "beats the best baseline in hindsight, arc: +0.0200, 95 % interval +0.0100 to +0.0300." in text
     assert "closes 25.0% of the gap from LRU to the bound, optimum." in text
-    assert "| Features | 3: age, gap, load |" in text
+    assert "| Features | 6: f0, f1, f2, f3, f4, f5 |" in text
     assert "guarded" not in text  # the bundle is the frozen policy
 
 
@@ -85,7 +87,7 @@ def test_a_feature_whose_name_has_a_bar_does_not_break_the_table() -> None:
 def test_tags_say_what_versions_are_searched_by() -> None:
     found = version_tags(metadata())
     assert (found["decision"], found["algorithm"], found["capacity"]) == ("eviction", "dqn", "100 objects")
-    assert found["data_fingerprint"] == "a" * 64
+    assert found["data_fingerprint"] == "0" * 64
 
 
 @pytest.mark.parametrize("decision", ["eviction", "admission", "ttl"])
