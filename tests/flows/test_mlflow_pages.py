@@ -4,10 +4,12 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from playwright.sync_api import Page, expect
 
 from tests.browser import chromium, new_page
@@ -35,6 +37,8 @@ def test_three_runs_can_be_compared_by_parameters_curves_and_plots(
 ) -> None:
     runs = [_train(command_line, mlflow_server, requests_parquet, tmp_path, name) for name in ALGORITHMS]
     ids = [done.result["run_id"] for done in runs]
+    words = ("promote", "--version", 1, "--force", "--reason", "to be looked at", "--json")
+    assert command_line(tmp_path, *words, MLFLOW_TRACKING_URI=mlflow_server).result["is_new"]
     experiment = MlflowClient(mlflow_server).get_run(ids[0]).info.experiment_id
     with chromium() as browser, new_page(browser) as page:
         _compare_page(page, f"{mlflow_server}/#/compare-runs?runs={_list(ids)}&experiments={_list([experiment])}")
@@ -103,4 +107,20 @@ def _version_page(page: Page, url: str) -> None:
     page.goto(url)
     expect(page.get_by_text("Version 1", exact=True).first).to_be_visible()
     expect(page.get_by_role("link", name="eviction-dqn")).to_be_visible()
+    expect(page.get_by_text("DQN decides which object leaves a full cache of 136 objects.")).to_be_visible()
+    expect(page.get_by_text("champion").first).to_be_visible()
     _look(page, "version")
+
+
+def test_a_bundle_that_a_server_lost_is_restored_through_it(
+    mlflow_server: str, command_line: CommandLine, requests_parquet: Path, tmp_path: Path
+) -> None:
+    trained = _train(command_line, mlflow_server, requests_parquet, tmp_path, "a2c")
+    run_id, title = trained.result["run_id"], f"{MODEL} version {trained.result['model']['version']}"
+    client = MlflowClient(mlflow_server)
+    artifacts: Any = get_artifact_repository(client.get_run(run_id).info.artifact_uri, tracking_uri=mlflow_server)
+    artifacts.delete_artifacts("bundle/policy.pt")
+    found = command_line(tmp_path, "reconcile", "--json", MLFLOW_TRACKING_URI=mlflow_server).result
+    assert any(title in sentence and "policy.pt" in sentence for sentence in found["healed"])
+    again = command_line(tmp_path, "reconcile", "--json", MLFLOW_TRACKING_URI=mlflow_server).result
+    assert not any(title in sentence for sentence in again["healed"] + again["problems"])

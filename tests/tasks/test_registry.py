@@ -128,7 +128,9 @@ def test_mlflow_loads_the_version_and_scores_as_the_bundle_does(stores: Stores, 
     table = pd.DataFrame(rows, columns=[f"f{i}" for i in range(N_FEATURES)])
     expected = load_bundle(bundle).scores(rows)
     np.testing.assert_allclose(model.predict(table), expected, rtol=1e-5)
-    np.testing.assert_allclose(model.predict(table[table.columns[::-1]]), expected, rtol=1e-5)  # named: the order is free
+    np.testing.assert_allclose(
+        model.predict(table[table.columns[::-1]]), expected, rtol=1e-5
+    )  # named: the order is free
 
 
 def test_the_saved_model_holds_no_pickle_and_names_its_libraries(stores: Stores, bundle: Path, tmp_path: Path) -> None:
