@@ -83,9 +83,11 @@ def insert_version(connection: sa.Connection, row: Mapping[str, Any], version: i
 
 
 def delete_version(connection: sa.Connection, version: Version, reason: str) -> None:
-    """Delete a row; its event keeps all that it held."""
+    """Delete a row, unless another process has; its event keeps all that it held."""
     its_row = rl_models.c.mlflow_run_id == version.run_id
-    row = connection.execute(sa.select(rl_models).where(its_row)).mappings().one()
+    row = connection.execute(sa.select(rl_models).where(its_row)).mappings().first()
+    if row is None:
+        return
     kept = {name: value for name, value in row.items() if name not in ("id", "version")}
     connection.execute(sa.delete(rl_models).where(its_row))
     told = {"from_stage": version.stage, "actor": EXTERNAL, "reason": reason, "evidence": {"row": jsonable(kept)}}

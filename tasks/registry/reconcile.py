@@ -119,6 +119,8 @@ def _restore_row(
         found.problems.append(f"{title} was not registered by this pipeline, which has no record of it: left alone")
         return
     with writing(engine) as connection:
+        if stored.run_id in {version.run_id for version in mirror.versions_in(connection)}:
+            return  # another process has restored it meanwhile
         mirror.insert_version(connection, {**row, "stage": store.NO_STAGE, "aliases": []}, stored.version)
         values = {"version": stored.version, "to_stage": store.NO_STAGE, "reason": "its row was missing"}
         connection.execute(mirror.event(stored.run_id, name, mirror.RESTORED, **values))
