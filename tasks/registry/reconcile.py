@@ -223,6 +223,8 @@ def _agree_on_stages(engine: sa.Engine, tracker: Tracker, name: str, found: Find
         if one.stage != row.stage and store.PRODUCTION in (one.stage, row.stage):
             continue  # a move that began meanwhile
         with writing(engine) as connection:
+            if row not in mirror.versions_in(connection, name) or mirror.open_moves(connection, name):
+                continue  # another process was first
             mirror.update_version(connection, row, one.stage, one.aliases)
             stages = {"from_stage": row.stage, "to_stage": one.stage}
             evidence = {"aliases": list(one.aliases)}

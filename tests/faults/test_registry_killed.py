@@ -212,3 +212,16 @@ def test_of_several_promotions_that_race_exactly_one_wins(database_kind: str, tr
     assert all(outcome.error.startswith("ConflictError: ") for outcome in outcomes if outcome.error)
     trial.check()
     assert trial.champion == winner
+
+
+@pytest.mark.parametrize("database_kind", KINDS)
+def test_reconciles_at_the_same_time_heal_each_thing_once(database_kind: str, trials: Registries) -> None:
+    trial = begin(trials, database_kind, "changed by hand")
+    at_work = [trial.forks.start("reconcile", trial.settings) for _ in range(4)]
+    outcomes = [fork.ended() for fork in at_work]
+    assert [outcome.error for outcome in outcomes] == [""] * 4
+    trial.forks.run("reconcile", trial.settings)  # what one of them left to another that was at work
+    trial.check()
+    assert trial.champion == 1
+    assert [event for event, _, _ in trial.events].count("removed") == 1
+    assert [event for event, _, _ in trial.events].count("restored") == 1
