@@ -94,19 +94,6 @@ class ExportedPolicy(nn.Module):
         self.register_buffer("mean", torch.from_numpy(normaliser.mean))
         self.register_buffer("deviation", torch.from_numpy(normaliser.deviation))
 
-    @property
-    def normaliser(self) -> Normaliser:
-        """The transform and standardisation."""
-        kinds = np.full(self.mean.numel(), features.IDENTITY, np.int64)
-        for code, chosen in (
-            (features.LOG2_1P, self.is_log2_1p),
-            (features.LOG2, self.is_log2),
-            (features.SYMLOG2, self.is_symlog2),
-        ):
-            kinds[chosen.cpu().numpy()] = code
-        means = (_array(values).copy() for values in (self.missing_value, self.mean, self.deviation))
-        return Normaliser(kinds, *means)
-
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
         log2_1p = torch.where(raw >= 0, torch.log2(1 + torch.clamp(raw, min=0.0)), self.missing_value)  # (n, f)
         log2 = torch.log2(torch.clamp(raw, min=2.0**-16))
@@ -117,3 +104,16 @@ class ExportedPolicy(nn.Module):
         y = torch.clamp((y - self.mean) / self.deviation, -self.limit, self.limit)
         scores: torch.Tensor = self.net(y)  # (n,) or (n, actions)
         return scores
+
+
+def normaliser_of(policy: ExportedPolicy) -> Normaliser:
+    """Return the transform and standardisation of an exported policy."""
+    kinds = np.full(policy.mean.numel(), features.IDENTITY, np.int64)
+    for code, chosen in (
+        (features.LOG2_1P, policy.is_log2_1p),
+        (features.LOG2, policy.is_log2),
+        (features.SYMLOG2, policy.is_symlog2),
+    ):
+        kinds[chosen.cpu().numpy()] = code
+    means = (_array(values).copy() for values in (policy.missing_value, policy.mean, policy.deviation))
+    return Normaliser(kinds, *means)

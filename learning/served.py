@@ -16,7 +16,7 @@ from cachesim.misses import miss_features
 from cachesim.scorer import Scorer, score_raw
 from learning.bundle import GOLDEN, LoadedBundle
 from learning.bundle_scores import tolerance_of
-from learning.networks import DecisionNet, ExportedPolicy, PolicyNet, ScorerNet
+from learning.networks import DecisionNet, ExportedPolicy, PolicyNet, ScorerNet, normaliser_of
 from schemas.bundle import BundleMetadata, GoldenRows
 from schemas.errors import BundleError
 
@@ -30,9 +30,10 @@ def compiled_policy(bundle: LoadedBundle) -> Scorer | Decider:
     """
     wanted = [feature.transform for feature in bundle_features(bundle.metadata)]
     exported = _exported(bundle)
-    if exported.normaliser.transform.tolist() != wanted:
+    normaliser = normaliser_of(exported)
+    if normaliser.transform.tolist() != wanted:
         raise BundleError(f"bundle {bundle.folder}: its network transforms features in another way; train it again")
-    policy = exported.net.compiled(exported.normaliser)
+    policy = exported.net.compiled(normaliser)
     inputs, expected = _golden(bundle)  # [g, K, f] and [g, K] or [g, actions]
     rows = inputs.reshape(-1, inputs.shape[2])
     _require_close(bundle, compiled_scores(policy, rows).reshape(expected.shape), expected)

@@ -54,7 +54,7 @@ def test_memory_is_the_same_after_ten_times_the_requests_and_keys(traces_dir: Pa
 
 @pytest.mark.slow
 def test_quality_gives_a_row_a_cell_and_algorithm_that_adds_up(traces_dir: Path) -> None:
-    words = ("--seeds", 2, "--algorithms", "a2c", "--traces", "lirs_multi3", "--timesteps", 20_000)
+    words = ("--seeds", 2, "--algorithms", "a2c", "--traces", "lirs_multi3", "--timesteps", 8_000)
     rows = result("quality", traces_dir, *words)["rows"]
     assert [(row["trace"], row["capacity_kind"], row["capacity"], row["algorithm"]) for row in rows] == [
         ("lirs_multi3", "objects", 75, "a2c"),

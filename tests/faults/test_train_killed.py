@@ -78,7 +78,7 @@ def forks(tmp_path_factory, command_line) -> Iterator[Forks]:
     forks.close()
 
 
-STEPS = ("record", "prepare", "open", "train", "evaluate", "export", "report", "checkpoints removed", "run finished")
+STEPS = ("record", "open", "train", "export", "report", "checkpoints removed", "run finished")
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -75,24 +75,21 @@ def test_ingest_gives_one_json_object_and_is_quiet(home, requests_csv):
     assert _servers(home) == []
 
 
-def test_the_same_file_again_adds_nothing(home, requests_csv):
-    _flows(home, "ingest", "--source", requests_csv)
-    done = _flows(home, "ingest", "--source", requests_csv, "--json")
-    assert json.loads(done.stdout)["added_rows"] == 0
+def test_the_same_file_again_adds_nothing(home, requests_csv, command_line):
+    command_line(home, "ingest", "--source", requests_csv)
+    assert command_line(home, "ingest", "--source", requests_csv, "--json").result["added_rows"] == 0
 
 
-def test_simulate_adds_as_many_requests_as_asked(home):
-    done = _flows(home, "simulate", "--requests", 500, "--seed", 3, "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["added_rows"] == 500
+def test_simulate_adds_as_many_requests_as_asked(home, command_line):
+    assert command_line(home, "simulate", "--requests", 500, "--seed", 3, "--json").result["added_rows"] == 500
 
 
-def test_a_missing_file_is_one_line_and_status_2(home):
-    done = _flows(home, "ingest", "--source", home / "missing.csv", "--json")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: ")
-    assert "missing.csv" in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_a_missing_file_is_one_line_and_status_2(home, command_line):
+    done = command_line(home, "ingest", "--source", home / "missing.csv", "--json")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("error: ")
+    assert "missing.csv" in done.err
+    assert done.err.count("\n") == 1
 
 
 def test_two_first_runs_at_once_both_succeed(tmp_path, requests_csv):

@@ -39,7 +39,7 @@ def test_mlflow_holds_the_scores_and_the_report_and_no_version_is_added(
     assert (run.info.run_name, run.info.status) == ("evaluate-eviction-1", "FINISHED")
     assert run.data.params["version"] == "1"
     assert run.data.tags["bundle_sha256"] == evaluated["bundle_sha256"]
-    assert run.data.metrics["test.hit_ratio.policy"] == evaluated["test"]["policy"]["hit_ratio"]
+    assert run.data.metrics["test/hit_ratio"] == evaluated["test"]["policy"]["hit_ratio"]
     artifacts = {Path(file.path).name for file in client.list_artifacts(run_id, "report")}
     assert artifacts == {"scores.json", "scores.png", "timeline.png"}
     report = Path(evaluated["report"])
@@ -64,8 +64,8 @@ def test_a_bundle_is_judged_at_another_size_after_a_warm_up_as_text(
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
-        (("--version", "champion"), 2, "cache-policy-eviction has no version in Production"),
-        (("--version", "77"), 2, "cache-policy-eviction has no version 77"),
+        (("--version", "champion"), 2, "no version of cache-policy-eviction is in Production"),
+        (("--version", "77"), 2, "cache-policy-eviction has no version '77'"),
         (("--version", "1", "--max-queries", "5000", "--min-judged", "4801"), 2, "4,800 of 5,000 requests are later"),
         (("--bundle", "nowhere"), 1, "bundle nowhere cannot be read"),
     ],
