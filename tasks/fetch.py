@@ -113,11 +113,22 @@ def _pages(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[list[An
 
 def _array(values: tuple[Any, ...], field: pa.Field) -> pa.Array:
     if pa.types.is_string(field.type):
-        return pa.array(values, field.type).dictionary_encode()
+        return _texts(values, field).dictionary_encode()
     try:
         return pa.array(values, field.type)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # decimals, and what SQLite lets into any column
         return pa.array([_converted(value, field) for value in values], field.type)
+
+
+def _texts(values: tuple[Any, ...], field: pa.Field) -> pa.Array:
+    try:
+        return pa.array(values, field.type)
+    except pa.ArrowTypeError:  # a column without a type, as SQLite has them
+        other = next(value for value in values if not isinstance(value, str | bytes | None))
+        raise TraceError(
+            f"column {field.name} holds {other!r} where text is needed; give it a type: SQLite knows none of what a "
+            "view computes"
+        ) from None
 
 
 def _converted(value: Any, field: pa.Field) -> object:

@@ -151,15 +151,17 @@ def publish_files(source: Path, target: Path, aside: Path) -> None:
 
 @contextmanager
 def mlflow_errors(uri: str) -> Iterator[None]:
-    """Turn the failures of the MLflow store at `uri` into a StorageError of one line, a password in it masked."""
+    """Turn the failures of the MLflow store at `uri` into a StorageError of one line, a password in it masked.
+
+    MLflow quotes the address, so what it raised is kept from tracebacks and logs where that has a password.
+    """
+    secret = masked_url(uri) != uri
     try:
         yield
-    except (SQLAlchemyError, OSError) as error:
-        raise _storage_error(uri, getattr(error, "orig", None) or error) from error
     except Exception as error:
-        if not _is_mlflow_error(error):
+        if not (isinstance(error, SQLAlchemyError | OSError) or _is_mlflow_error(error)):
             raise
-        raise _storage_error(uri, error) from error
+        raise _storage_error(uri, getattr(error, "orig", None) or error) from (None if secret else error)
 
 
 def _is_mlflow_error(error: Exception) -> bool:

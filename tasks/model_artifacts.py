@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from learning.bundle import GOLDEN, POLICY, LoadedBundle, digest
-from learning.work_folder import work_folder
 from schemas.bundle import GoldenRows
 from tasks.tracking import Tracker
+from tasks.work_folder import work_folder
 
 MODEL_ARTIFACT, BUNDLE_ARTIFACT = "model", "bundle"  # folders among the artifacts of a run
 MODEL_CODE = Path(__file__).with_name("pyfunc_policy.py")

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from learning.work_folder import work_folder
 from schemas.tables import rl_models
 from tasks.tracking import Tracker
+from tasks.work_folder import work_folder
 
 FOLDER, FILE = "registry", "row.json"
 

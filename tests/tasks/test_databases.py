@@ -260,6 +260,15 @@ def test_a_table_that_lacks_a_column_says_which_and_a_view_mends_it(engine):
     assert read_rows(engine, RowQuery(table="hits_view"))["cache_key"].tolist() == ["/a"]
 
 
+def test_what_a_view_of_sqlite_computes_has_no_type_and_is_told_so(engine):
+    insert_requests(engine, [{"timestamp": 1, "cache_name": "a", "cache_key": "k", "size_bytes": 7}])
+    with engine.begin() as connection:
+        columns = "id, timestamp, cache_name, cache_key, 2 * size_bytes AS size_bytes"
+        connection.exec_driver_sql(f"CREATE VIEW doubled AS SELECT {columns} FROM cache_metrics")
+    with pytest.raises(TraceError, match="column size_bytes holds 14 where text is needed; give it a type"):
+        read_rows(engine, RowQuery(table="doubled"))
+
+
 @on_each_database
 @pytest.mark.parametrize("name", INJECTIONS)
 def test_no_name_that_a_user_gives_becomes_sql(engine, parquet, name):

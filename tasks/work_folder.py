@@ -1,0 +1,21 @@
+"""Folders that tasks work in, whose failures name the place."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from learning import work_folder as learning_folder
+from schemas.errors import StorageError
+
+
+@contextmanager
+def work_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new folder in `parent`, see `learning.work_folder`; StorageError where a file cannot be written."""
+    try:
+        with learning_folder.work_folder(parent) as work:
+            yield work
+    except OSError as error:
+        place = error.filename or parent
+        raise StorageError(
+            f"{place} cannot be written: {error.strerror or error}; mend that, then try again"
+        ) from error
