@@ -24,10 +24,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path, health_url: str, *words: object, **variables: str) -> Iterator[None]:
+def serving(folder: Path, health_url: str, *words: object, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Run the command `words` in `folder` until the context ends; enter it once `health_url` answers.
 
-    Programs of the virtual environment are found first, as after activating it.
+    It leads a process group, so that a test may kill all that it started. Programs of the virtual environment are
+    found first, as after activating it.
     """
     inherited = {n: v for n, v in os.environ.items() if not n.startswith(("PREFECT", "DB_", "MLFLOW", "ERS_"))}
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
@@ -43,7 +44,7 @@ def serving(folder: Path, health_url: str, *words: object, **variables: str) -> 
         )
     try:
         _wait(process, health_url, log)
-        yield
+        yield process
     finally:
         _end(process)
 

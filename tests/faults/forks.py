@@ -97,6 +97,7 @@ class Forks:
             "arguments": arguments,
             "settings": {
                 "ers_home": str(settings.ers_home),
+                "ers_exports": str(settings.ers_exports),
                 "db_url": settings.db_url.get_secret_value(),
                 "mlflow_tracking_uri": settings.mlflow_tracking_uri,
             },

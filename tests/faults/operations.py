@@ -3,6 +3,7 @@
 As a program it reads commands from standard input, a JSON object a line, and answers each with a line.
 """
 
+import contextlib
 import importlib
 import json
 import logging
@@ -27,6 +28,7 @@ from tasks.registry.rollback import roll_back
 from tasks.registry.versions import choose_version
 from tasks.steps import LOGGER
 from tasks.tracking import Tracker, open_tracker
+from tests.faults.unpickling import WAYS_TO_UNPICKLE, watch
 from tests.learning.bundles import export
 
 NAME = "cache-policy-eviction"
@@ -84,12 +86,34 @@ def command(_place: Place, *words: str) -> int:
     return main([*words])
 
 
+def watched(_place: Place, *commands: list[str]) -> dict[str, Any]:
+    """Run command lines; return their exit statuses and the classes that unpicklers looked up meanwhile."""
+    from flows.cli import main
+
+    looked_up = watch()
+    with contextlib.redirect_stdout(sys.stderr):  # the answers to commands go to stdout
+        statuses = [main(words) for words in commands]
+    return {"statuses": statuses, "looked_up": looked_up}
+
+
+def unpickled(_place: Place, folder: str) -> dict[str, list[str]]:
+    """Return the classes that are seen to be looked up when something is unpickled, in each of some ways."""
+    looked_up, seen = watch(), {}
+    for way, unpickle in WAYS_TO_UNPICKLE.items():
+        looked_up.clear()
+        unpickle(Path(folder))
+        seen[way] = [*looked_up]
+    return seen
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "train_end": train_end,
     "promote": promote,
     "rollback": rollback,
     "reconcile": reconcile_all,
     "command": command,
+    "watched": watched,
+    "unpickled": unpickled,
 }
 
 

@@ -96,13 +96,6 @@ LOST = {"unfit chosen": frozenset({3})}
 
 
 @pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    forks = Forks(tmp_path_factory.mktemp("forks"))
-    yield forks
-    forks.close()
-
-
-@pytest.fixture(scope="module")
 def trials(
     forks: Forks, databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Trial]]:

@@ -5,14 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from infra.settings import Settings
-from tests.faults.forks import Forks
 from tests.flows.running import (
     ROOT,
     Done,
@@ -69,13 +68,6 @@ def end(process: "subprocess.Popen[str]", ending: signal.Signals = signal.SIGKIL
     process.send_signal(ending)
     _, errors = process.communicate(timeout=60)
     return errors
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory, command_line) -> Iterator[Forks]:
-    forks = Forks(tmp_path_factory.mktemp("forks"), **command_line.variables)
-    yield forks
-    forks.close()
 
 
 STEPS = ("record", "open", "train", "export", "report", "checkpoints removed", "run finished")
