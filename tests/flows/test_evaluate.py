@@ -40,8 +40,8 @@ def test_mlflow_holds_the_scores_and_the_report_and_no_version_is_added(
     assert run.data.params["version"] == "1"
     assert run.data.tags["bundle_sha256"] == evaluated["bundle_sha256"]
     assert run.data.metrics["test/hit_ratio"] == evaluated["test"]["policy"]["hit_ratio"]
-    artifacts = {Path(file.path).name for file in client.list_artifacts(run_id, "report")}
-    assert artifacts == {"scores.json", "scores.png", "timeline.png"}
+    artifacts = {Path(file.path).name for file in client.list_artifacts(run_id)}
+    assert artifacts == {"scores.json", "scores.png", "timeline.png", "validation"}
     report = Path(evaluated["report"])
     assert report == trained.home / "reports" / f"evaluate-eviction-1-{run_id}"
     assert json.loads((report / "scores.json").read_text())["test"] == evaluated["test"]
