@@ -31,8 +31,8 @@ class Trial:
             self._prepare("train_end", seed)
         for which in ("1", "2"):
             self._prepare("promote", which)
-        shutil.copytree(settings.ers_home, template)
-        self._rows = [[dict(row) for row in self._select(table)] for table in TABLES]
+        self._rows: dict[str, list[list[dict[str, Any]]]] = {}
+        self.keep("beginning")
 
     def _prepare(self, operation: str, argument: Any) -> None:
         done = self.forks.run(operation, self.settings, argument)
@@ -42,18 +42,29 @@ class Trial:
         with self.engine.connect() as connection:
             return list(connection.execute(sa.select(table).order_by(table.c.id)).mappings())
 
-    def reset(self) -> None:
-        """Put both stores and all files back to the beginning."""
-        for name in ("bundles", "mlartifacts", "tmp"):
-            shutil.rmtree(self.home / name)
-            shutil.copytree(self._template / name, self.home / name)
+    def keep(self, name: str) -> None:
+        """Keep both stores and all files, under a name."""
+        shutil.copytree(self.home, self._template / name)
+        self._rows[name] = [[dict(row) for row in self._select(table)] for table in TABLES]
+
+    def keeps(self, name: str) -> bool:
+        """Return whether something is kept under a name."""
+        return name in self._rows
+
+    def reset(self, name: str = "beginning") -> None:
+        """Put both stores and all files back to what was kept."""
+        kept, tables = self._template / name, self._rows[name]
+        for folder in ("bundles", "mlartifacts", "tmp"):
+            shutil.rmtree(self.home / folder, ignore_errors=True)
+            if (kept / folder).exists():
+                shutil.copytree(kept / folder, self.home / folder)
         with (
-            closing(sqlite3.connect(self._template / "mlflow.db")) as template,
+            closing(sqlite3.connect(kept / "mlflow.db")) as template,
             closing(sqlite3.connect(self.home / "mlflow.db")) as store,  # which MLflow keeps open
         ):
             template.backup(store)
         with self.engine.begin() as connection:
-            for table, rows in zip(TABLES, self._rows, strict=True):
+            for table, rows in zip(TABLES, tables, strict=True):
                 connection.execute(sa.delete(table))
                 connection.execute(sa.insert(table), rows)
 

@@ -119,8 +119,12 @@ def trials(
 def begin(trials: Registries, database_kind: str, scenario: str) -> Trial:
     """Return the registry, put back to its beginning and damaged."""
     trial = trials(database_kind)
+    if trial.keeps(scenario):
+        trial.reset(scenario)
+        return trial
     trial.reset()
     SCENARIOS[scenario][1](trial)
+    trial.keep(scenario)
     return trial
 
 
