@@ -44,7 +44,7 @@ train: $(STAMP)
 	@$(BIN)/python -m flows train $(foreach v,$(OPTIONS),$(call option,$v)) $(if $(JSON),--json)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n 3 --dist worksteal
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check .
