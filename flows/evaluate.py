@@ -8,7 +8,7 @@ from flows.compiling import say_if_compiling
 from flows.judging import Chosen, choose_policy, open_store, read_judged, tracked
 from flows.reading import REPORTS, Requests, StepClock
 from flows.runtime import config_flow, io_task, progress
-from flows.train_summary import cache_words, shown_problem, table_lines, where_to_look
+from flows.train_summary import cache_words, scores_page, shown_problem, table_lines, where_to_look
 from infra.database import open_database
 from infra.settings import load_settings
 from learning.bundle_problem import JudgedSpan, bundle_problem, judged_span
@@ -76,11 +76,13 @@ def _judge(tracker: Tracker, case: _Case, config: EvaluateConfig, reports: Path,
         say_if_compiling()
         with clock.step("evaluate"), progress("evaluate", "policies") as on_progress:
             policy = compiled_policy(bundle)
-            evaluation = io_task(judge_bundle)(case.problem, policy, config.seed, tracker, on_progress)
+            evaluation = io_task(judge_bundle, name="evaluate")(case.problem, policy, config.seed, tracker, on_progress)
             scores = evaluation_dict(evaluation)
         with clock.step("report"):
             folder = reports / f"{name}-{run_id}"
-            report = io_task(write_report)(folder, bundle.metadata.algorithm, scores, evaluation.timeline, {})
+            report = io_task(write_report, name="report")(
+                folder, bundle.metadata.algorithm, scores, evaluation.timeline, {}
+            )
             tracker.log_artifacts(report)
     return {"run_id": run_id, "tracking_uri": tracker.shown_uri, "report": str(report), **scores}
 
@@ -123,12 +125,20 @@ def _result(case: _Case, config: EvaluateConfig) -> dict[str, Any]:
 
 def summary(result: dict[str, Any]) -> str:
     """Return the result of the flow as text: the table of scores, the verdict, and the paths to look at."""
-    paths = [
+    return "\n".join([_heading(result), "", *table_lines(result), "", *verdict(result), "", *_paths(result)])
+
+
+def _paths(result: dict[str, Any]) -> list[str]:
+    return [
         f"bundle  {result['bundle']}",
         f"report  {result['report']}",
         f"look    {where_to_look(result['tracking_uri'])}, run {result['run_id']}",
     ]
-    return "\n".join([_heading(result), "", *table_lines(result), "", *verdict(result), "", *paths])
+
+
+def page(result: dict[str, Any]) -> str:
+    """Return the result of the flow as Markdown."""
+    return scores_page(result, _heading(result), [], _paths(result))
 
 
 def _heading(result: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from flows import run_page
 from flows.reading import Requests, StepClock, read_requests
 from flows.runtime import STORAGE_RETRIES, io_task
 from infra.settings import Settings
@@ -60,7 +61,7 @@ def choose_policy(
 
 def open_store(settings: Settings) -> Tracker:
     """Return a tracker on the MLflow store; StorageError when it cannot be reached."""
-    return io_task(open_tracker, retries=STORAGE_RETRIES)(settings)
+    return io_task(open_tracker, retries=STORAGE_RETRIES, name="open MLflow")(settings)
 
 
 def read_judged(
@@ -100,12 +101,13 @@ def read_judged(
 
 @contextmanager
 def tracked(tracker: Tracker, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[str]:
-    """Start a run in MLflow and yield its id; it ends as FINISHED, or FAILED with the reason."""
+    """Start a run in MLflow and yield its id; it ends as FINISHED, FAILED, or, when it is told to stop, KILLED."""
     run_id = tracker.start_run(name, params, tags)
+    run_page.link_to_mlflow(tracker)
     try:
         yield run_id
     except BaseException as error:
         with suppress(StorageError):  # where MLflow itself fails, the first failure is the one to tell
-            tracker.fail(str(error) or type(error).__name__)
+            tracker.fail(str(error) or type(error).__name__, killed=not isinstance(error, Exception))
         raise
     tracker.finish()

@@ -9,6 +9,7 @@ from flows.compiling import say_if_compiling
 from flows.judging import read_judged
 from flows.reading import REPORTS, StepClock
 from flows.registry import Registry, open_registry, reconciled
+from flows.run_page import publish
 from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress
 from learning.bundle import LoadedBundle
 from learning.bundle_problem import judged_span
@@ -115,7 +116,9 @@ def _judge(candidate: _Candidate, clock: StepClock) -> Judgement | str:
         return str(error)
     say_if_compiling()
     with clock.step("judge"), progress("judge", "policies") as on_progress:
-        found: Judgement = io_task(judge_challenger)(challenger, champion, requests.trace, span, config, on_progress)
+        found: Judgement = io_task(judge_challenger, name="judge")(
+            challenger, champion, requests.trace, span, config, on_progress
+        )
     return found
 
 
@@ -134,21 +137,19 @@ def _refusal(candidate: _Candidate, evidence: Mapping[str, Any]) -> GateError:
 def _report(candidate: _Candidate, judgement: Judgement) -> Path:
     version, evaluation = candidate.version, judgement.duel.evaluation
     folder = candidate.registry.home / REPORTS / f"promote-{version.decision}-{version.version}"
-    written: Path = io_task(write_report)(
+    written: Path = io_task(write_report, name="report")(
         folder, version.algorithm, evaluation_dict(evaluation), evaluation.timeline, {}
     )
     return written
 
 
 def _publish(candidate: _Candidate, evidence: Mapping[str, Any]) -> None:
-    from prefect.artifacts import create_markdown_artifact
-
     rows = [
         f"| {c['name']} | {'yes' if c['passed'] else '**no**'} | {c['detail']} |" for c in evidence["gate"]["checks"]
     ]
     table = "\n".join(["| check | | |", "|---|---|---|", *rows])
     description = f"What the gate says of {candidate.version.title}"
-    create_markdown_artifact(f"# {description}\n\n{table}\n", key=ARTIFACT_KEY, description=description)
+    publish(ARTIFACT_KEY, f"# {description}\n\n{table}\n", description)
 
 
 def summary(result: dict[str, Any]) -> str:

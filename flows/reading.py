@@ -135,7 +135,7 @@ def read_recorded(
         key_sample=config.key_sample,
     )
     with clock.step("extract"):
-        return io_task(read_rows, retries=STORAGE_RETRIES)(engine, query), query
+        return io_task(read_rows, retries=STORAGE_RETRIES, name="extract")(engine, query), query
 
 
 def _record(engine: sa.Engine, config: ReadConfig) -> int | None:
@@ -148,7 +148,7 @@ def _record(engine: sa.Engine, config: ReadConfig) -> int | None:
         raise TraceError(f"the table {cache_metrics.name} is empty; {HOW_TO_FILL}")
     if config.source not in (None, NO_SOURCE):
         with progress("ingest", "rows") as on_progress:
-            recorded = io_task(ingest_file, retries=STORAGE_RETRIES)(
+            recorded = io_task(ingest_file, retries=STORAGE_RETRIES, name="ingest")(
                 engine, config.to_ingest(), on_progress, MIN_REQUESTS
             )
         say(_recorded(recorded))
@@ -156,7 +156,9 @@ def _record(engine: sa.Engine, config: ReadConfig) -> int | None:
     if config.source is None and is_empty(engine):
         say("the table cache_metrics is empty: recording simulated traffic of an energy data API first")
         with progress("simulate", "rows") as on_progress:
-            recorded = io_task(record_simulated, retries=STORAGE_RETRIES)(engine, SimulateConfig(), on_progress)
+            recorded = io_task(record_simulated, retries=STORAGE_RETRIES, name="simulate")(
+                engine, SimulateConfig(), on_progress
+            )
         say(_recorded(recorded))
     return None
 

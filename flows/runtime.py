@@ -17,10 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
+from flows import run_page
 from flows.local_server import LocalServer
+from infra.environment import library_variables
 from infra.settings import Settings, load_settings
 from schemas.config import Config, FlowConfig, parse
 from schemas.errors import ErsError, StorageError
+from tasks.steps import RUN_LOG
 
 if TYPE_CHECKING:
     from prefect import Flow, Task
@@ -43,19 +46,10 @@ HIDDEN_FROM_LEVEL = {
 
 
 def configure(settings: Settings) -> None:
-    """Set the variables that Prefect, MLflow and OpenMP read when they are imported; a variable that is set wins."""
-    variables = {
-        "PREFECT_HOME": str(settings.ers_home.resolve() / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "true",
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "OMP_WAIT_POLICY": "PASSIVE",  # the networks are small: spinning threads only take time from the others
-    }
-    if settings.prefect_api_url:
-        variables["PREFECT_API_URL"] = settings.prefect_api_url
-    for name, value in variables.items():
+    """Set the variables that libraries read when they are imported, and how runs are logged; what is set wins."""
+    for name, value in library_variables(settings).items():
         os.environ.setdefault(name, value)
+    run_page.quieten()
 
 
 def run_flow(name: str, config: FlowConfig) -> tuple[dict[str, Any], str]:
@@ -149,16 +143,32 @@ def config_flow(config: type[Config]) -> Callable[[Callable[[Config], dict[str, 
 
     def decorate(body: Callable[[Config], dict[str, Any]]) -> "Flow[..., dict[str, Any]]":
         @functools.wraps(body)
-        def run(**options: Any) -> dict[str, Any]:
-            configure(load_settings())
-            return body(parse(config, options))
+        def run(**options: Any) -> Any:
+            try:
+                configure(load_settings())
+                result = body(parse(config, options))
+            except ErsError as error:
+                return run_page.failed(error)
+            run_page.publish(f"{name}-result", _page(body, result), f"What came of {name}")
+            return result
 
+        name = body.__name__
         run.__signature__ = _signature(config)  # type: ignore[attr-defined]
         run.__doc__ = _docstring(body, config)
         # `parse` checks the parameters, and says what is wrong in one line.
-        return flow(name=body.__name__, validate_parameters=False, persist_result=False)(run)
+        return flow(name=name, flow_run_name=run_page.run_name(name), validate_parameters=False, persist_result=False)(
+            run
+        )
 
     return decorate
+
+
+def _page(body: Callable[..., object], result: dict[str, Any]) -> str:
+    """Return the result of a flow as Markdown: by `page` of its module, or else what the command line would print."""
+    module = sys.modules[body.__module__]
+    if hasattr(module, "page"):
+        return str(module.page(result))
+    return f"```\n{module.summary(result)}\n```\n"
 
 
 def _signature(config: type[FlowConfig]) -> inspect.Signature:
@@ -180,18 +190,23 @@ def _docstring(body: Callable[..., object], config: type[FlowConfig]) -> str:
     return "\n".join([inspect.getdoc(body) or "", "", "Args:", *arguments])
 
 
-def io_task(body: Callable[Parameters, Result], *, retries: int = 0) -> "Task[Parameters, Result]":
+def io_task(
+    body: Callable[Parameters, Result], *, retries: int = 0, name: str | None = None
+) -> "Task[Parameters, Result]":
     """Return `body` as a Prefect task that is never cached and whose arguments and result stay in memory.
 
     Args:
         body: a function with side effects that may be repeated.
         retries: how often to repeat it, after 1, 5 and 20 s, when storage fails; nothing else is repeated.
+        name: in Prefect's pages; None = that of the function.
     """
     from prefect import task
     from prefect.cache_policies import NO_CACHE
 
+    title = name or body.__name__.replace("_", " ")
     return task(
-        name=body.__name__,
+        name=title,
+        task_run_name=title,
         cache_policy=NO_CACHE,
         persist_result=False,
         retries=retries,
@@ -205,18 +220,32 @@ def _storage_failed(_task: object, _run: object, state: Any) -> bool:
 
 
 def say(text: str) -> None:
-    """Write a line on what is going on to stderr."""
+    """Write a line on what is going on to stderr and to the log of the run."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
+    RUN_LOG.info(text)
 
 
 @contextmanager
 def progress(label: str, unit: str) -> Iterator[ReportProgress]:
-    """Show how far something is, on stderr: a bar with the time left, or a line each 10 s where it is no terminal.
+    """Show how far something is, on stderr and on the page of the run.
+
+    On stderr it is a bar with the time left, or a line each 10 s where that is no terminal.
 
     Yields:
         a function to call with what is done and what is to do, in `unit`; None where that is unknown.
     """
+    with _on_stderr(label, unit) as write, run_page.progress(label, unit) as show:
+
+        def report(done: int, total: int | None) -> None:
+            write(done, total)
+            show(done, total)
+
+        yield report
+
+
+@contextmanager
+def _on_stderr(label: str, unit: str) -> Iterator[ReportProgress]:
     from tqdm import tqdm
 
     if not sys.stderr.isatty():

@@ -8,10 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from flows import run_page
 from flows.compiling import kernels_on_the_way
 from flows.judging import open_store, tracked
 from flows.reading import Requests, StepClock, read_requests
 from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
+from flows.train_summary import page as page  # the result of this flow as Markdown
 from flows.train_summary import shown_problem
 from flows.train_summary import summary as summary  # the result of this flow as text
 from infra.database import database_kind, open_database
@@ -135,20 +137,22 @@ def _learn(place: _Workplace, run_id: str, profile: DataProfile, problem: CacheP
     engine, tracker, clock, home = place.engine, place.tracker, place.clock, place.settings.ers_home
     name = f"{config.decision}-{config.algorithm}-{run_id}"
     with clock.step("train"), progress("train", "decisions") as on_progress:
-        learned = io_task(learn)(problem, config, tracker, on_progress, say, home / "checkpoints")
+        learned = io_task(learn, name="train")(problem, config, tracker, on_progress, say, home / "checkpoints")
     trained, curves = learned.trained, learned.curves
     tracker.params(_in_effect(problem, trained, config))
     config = config.model_copy(update={"seed": learned.run.seed})
     with clock.step("evaluate"), progress("evaluate", "policies") as on_progress:
         place.wait_for_kernels()
-        judged = io_task(judge)(problem, trained, config, tracker, on_progress)
+        judged = io_task(judge, name="evaluate")(problem, trained, config, tracker, on_progress)
         evaluation = judged.evaluation
         scores = evaluation_dict(evaluation)
     with clock.step("export"):
         bundle = io_task(export)(problem, trained, judged, config, profile, home / "bundles" / name)
     with clock.step("report"):
-        report = io_task(write_report)(home / "reports" / name, config.algorithm, scores, evaluation.timeline, curves)
-        log_report(tracker, report, load_bundle(bundle).metadata)
+        report = io_task(write_report, name="report")(
+            home / "reports" / name, config.algorithm, scores, evaluation.timeline, curves
+        )
+        log_report(tracker, report, load_bundle(bundle).metadata, run_page.address())
     with clock.step("register"):
         row = model_row(problem, trained, judged, config, curves, profile, database_kind(engine))
         model = io_task(register, retries=STORAGE_RETRIES)(engine, tracker, run_id, bundle, row)

@@ -4,7 +4,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from flows.run_page import picture
 from learning.problem import CacheProblem
+from tasks.model_card import scores_markdown
+from tasks.report import PLOTS
 from tasks.verdict import score_rows, verdict
 
 
@@ -12,6 +15,18 @@ def summary(result: dict[str, Any]) -> str:
     """Return the result of the flow as text: the table of scores, the verdict, and the paths to look at."""
     said = [*verdict(result), *_staleness(result), *_seeds(result)]
     return "\n".join([_heading(result), "", *table_lines(result), "", *said, "", *_paths(result)])
+
+
+def page(result: dict[str, Any]) -> str:
+    """Return the result of the flow as Markdown, with the plots."""
+    return scores_page(result, _heading(result), [*_staleness(result), *_seeds(result)], _paths(result))
+
+
+def scores_page(result: dict[str, Any], heading: str, remarks: list[str], paths: list[str]) -> str:
+    """Return scores as Markdown: what was judged, the verdict, all policies, the plots of the report, the paths."""
+    scores = scores_markdown(result["algorithm"], result, _is_weighed(result))
+    plots = [picture(path, path.stem) for path in map(Path(result["report"]).joinpath, PLOTS) if path.exists()]
+    return "\n\n".join([heading, scores, *remarks, *plots, "```\n" + "\n".join(paths) + "\n```"])
 
 
 def shown_problem(problem: CacheProblem) -> dict[str, Any]:
@@ -56,8 +71,7 @@ def _sample(result: dict[str, Any]) -> str:
 
 def table_lines(result: dict[str, Any]) -> list[str]:
     """Return a line a policy: its measures, what decides among them last, and the share of the gap that it closes."""
-    weighed = bool(result["cache_weights"] or result["decision"]["staleness_weight"])
-    headings, *rows = score_rows(result["algorithm"], result, weighed)
+    headings, *rows = score_rows(result["algorithm"], result, _is_weighed(result))
     width = max(len(label) for label, *_ in (headings, *rows))
     lines = [
         f"  {label:<{width}}  "
@@ -65,6 +79,10 @@ def table_lines(result: dict[str, Any]) -> list[str]:
         for label, *cells in (headings, *rows)
     ]
     return [line.rstrip() for line in lines]
+
+
+def _is_weighed(result: dict[str, Any]) -> bool:
+    return bool(result["cache_weights"] or result["decision"]["staleness_weight"])
 
 
 def _staleness(result: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
+from flows.run_page import publish
 from flows.runtime import STORAGE_RETRIES, io_task, say
 from schemas.config import ReadConfig
 from schemas.tables import cache_metrics_quarantine
@@ -59,7 +60,7 @@ def judged(
     from prefect.runtime import flow_run
 
     reference = reference_of(engine, decision, config.table) if decision else None
-    report = io_task(validate_rows)(rows, config, reference)
+    report = io_task(validate_rows, name="validate")(rows, config, reference)
     put = io_task(quarantine, retries=STORAGE_RETRIES)(engine, rows, report.faults, config.table, flow_run.get_id())
     for line in _told(report, put):
         say(line)
@@ -81,8 +82,4 @@ def _told(report: ValidationReport, put: Quarantined) -> list[str]:
 
 
 def _publish(report: ValidationReport) -> None:
-    from prefect.artifacts import create_markdown_artifact
-
-    create_markdown_artifact(
-        markdown(report.as_dict()), key=ARTIFACT_KEY, description="What validation found in the requests that were read"
-    )
+    publish(ARTIFACT_KEY, markdown(report.as_dict()), "What validation found in the requests that were read")

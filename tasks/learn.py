@@ -26,6 +26,7 @@ from schemas.tables import utc_now
 from tasks.checkpoints import checkpoint_path, sweep_checkpoints
 from tasks.judging import log_scores
 from tasks.plots import Curves
+from tasks.steps import RUN_LOG
 from tasks.tracking import Tracker
 
 
@@ -69,6 +70,8 @@ def learn(
         def tell(name: str, value: float, step: int) -> None:
             found[name].append((step, value))
             on_metric(name, value, step)
+            if name.endswith("_ratio"):  # a few times a training; reward and loss come by the hundred
+                RUN_LOG.info(_turn_words(found, name))
 
         return train(problem, own, tell, on_own_progress, checkpoints[own.seed], say)
 
@@ -84,6 +87,13 @@ def learn(
             for step, value in points:
                 log(name, value, step)
     return Learned(kept, dict(curves[kept.seed]), summary, tuple(checkpoints.values()))
+
+
+def _turn_words(curves: Curves, name: str) -> str:
+    """Return how far a training is: the value of a curve that was just told, and the latest reward and loss."""
+    step, value = curves[name][-1]
+    rest = [f"{other} {curves[other][-1][1]:.4f}" for other in ("reward", "loss") if curves[other]]
+    return f"{step:,} decisions: {', '.join([f'{name} {value:.4f}'.replace('_', ' '), *rest])}"
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,15 @@ def run_description(metadata: BundleMetadata) -> str:
     found: dict[str, Any] = metadata.evaluation
     if not found:
         return _title(metadata)
-    headings, *rows = score_rows(metadata.algorithm, found, _is_weighed(metadata))
+    scores = scores_markdown(metadata.algorithm, found, _is_weighed(metadata))
+    return "\n".join([_title(metadata), "", scores, "", *_facts(metadata)])
+
+
+def scores_markdown(algorithm: str, evaluation: dict[str, Any], weighed: bool) -> str:
+    """Return the verdict of an evaluation as a list, and a table of all policies; see `tasks.verdict.score_rows`."""
+    headings, *rows = score_rows(algorithm, evaluation, weighed)
     table = [_row(headings), _row(["---", *["--:"] * (len(headings) - 1)]), *map(_row, rows)]
-    return "\n".join([_title(metadata), "", *_list(verdict(found)), "", *table, "", *_facts(metadata)])
+    return "\n".join([*_list(verdict(evaluation)), "", *table])
 
 
 def model_description(decision: Decision) -> str:

@@ -107,15 +107,22 @@ def _moment(timestamp_s: float) -> str:
     return datetime.fromtimestamp(float(timestamp_s), UTC).isoformat()
 
 
-def log_report(tracker: Tracker, folder: Path, metadata: BundleMetadata) -> None:
+def log_report(tracker: Tracker, folder: Path, metadata: BundleMetadata, made_by: str | None = None) -> None:
     """Show the result: the description of the run, the files of the report, and its plots among the charts.
 
     The files lie at the top of the artifacts, where MLflow's page that compares runs shows them side by side.
 
+    Args:
+        tracker: with the run.
+        folder: of the report.
+        metadata: of the policy that was trained.
+        made_by: address of the run of Prefect; None where nobody can look at it.
+
     Raises:
         StorageError: MLflow cannot be written.
     """
-    tracker.tag("mlflow.note.content", run_description(metadata))
+    way_back = f"\n\nMade by [this run of Prefect]({made_by})." if made_by else ""
+    tracker.tag("mlflow.note.content", run_description(metadata) + way_back)
     tracker.log_artifacts(folder)
     for name in PLOTS:
         tracker.image(folder / name, f"plots/{Path(name).stem}")

@@ -1,12 +1,13 @@
-"""Steps: the points at which one of the pipeline's stores has just been changed, by name.
+"""Steps: the points at which one of the pipeline's stores has just been changed, by name; and the log of a run.
 
-Each is a line of the logger "ers.steps". The tests of faults read the names out of the code, and kill a process with
-SIGKILL at each.
+Each step is a line of the logger "ers.steps". The tests of faults read the names out of the code, and kill a process
+with SIGKILL at each.
 """
 
 import logging
 
 LOGGER = logging.getLogger("ers.steps")
+RUN_LOG = logging.getLogger("ers.run")  # what Prefect shows as the log of a run, beside its own lines
 
 
 def step_done(name: str) -> None:

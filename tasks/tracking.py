@@ -143,6 +143,14 @@ class Tracker:
                 return None
             return Path(self.client.download_artifacts(run_id, path, str(folder)))
 
+    def run_page(self) -> str | None:
+        """Return the address of the page of the run; None where no server shows it."""
+        place = urlsplit(self._uri)
+        if place.scheme not in ("http", "https"):
+            return None
+        server = place._replace(netloc=place.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        return f"{server}/#/experiments/{self._experiment_id}/runs/{self.run_id}"
+
     def knows_run(self, run_id: str) -> bool:
         """Return whether the store has the run; StorageError when it cannot be asked."""
         return self._status(run_id) is not None
@@ -166,11 +174,15 @@ class Tracker:
         """Write what waits and mark the run FINISHED; StorageError when the store cannot be written."""
         self._end("FINISHED")
 
-    def fail(self, reason: str) -> None:
-        """Write what waits and mark the run FAILED, `reason` as its tag; StorageError when that cannot be written."""
+    def fail(self, reason: str, *, killed: bool = False) -> None:
+        """Write what waits and mark the run FAILED or KILLED, `reason` as its tag.
+
+        Raises:
+            StorageError: that cannot be written.
+        """
         with self.errors():
             self.client.set_tag(self.run_id, "ers.failure", reason[:MAX_PARAM_CHARS])
-        self._end("FAILED")
+        self._end("KILLED" if killed else "FAILED")
 
     def _end(self, status: str) -> None:
         self.flush()

@@ -107,14 +107,30 @@ def test_a_curve_of_one_run_never_lands_in_the_next(tracker: Tracker) -> None:
     assert tracker.client.get_metric_history(second, "reward") == []
 
 
-def test_runs_end_finished_or_failed_with_the_reason(tracker: Tracker) -> None:
+def test_runs_end_finished_or_failed_or_killed_with_the_reason(tracker: Tracker) -> None:
     finished = tracker.start_run("a", {}, {})
     tracker.finish()
     failed = tracker.start_run("b", {}, {})
     tracker.fail("the disk is full")
-    runs = [tracker.client.get_run(run) for run in (finished, failed)]
-    assert [run.info.status for run in runs] == ["FINISHED", "FAILED"]
-    assert runs[1].data.tags["ers.failure"] == "the disk is full"
+    killed = tracker.start_run("c", {}, {})
+    tracker.fail("cancelled", killed=True)
+    runs = [tracker.client.get_run(run) for run in (finished, failed, killed)]
+    assert [run.info.status for run in runs] == ["FINISHED", "FAILED", "KILLED"]
+    assert [run.data.tags["ers.failure"] for run in runs[1:]] == ["the disk is full", "cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "page"),
+    [
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000/#/experiments/7/runs/abc"),
+        ("https://user:secret@mlflow.example/base/", "https://mlflow.example/base/#/experiments/7/runs/abc"),
+        ("sqlite:///var/mlflow.db", None),
+    ],
+)
+def test_a_run_has_a_page_where_a_server_shows_it_and_no_password_is_in_its_address(uri: str, page: str | None) -> None:
+    tracker = Tracker(uri, MlflowClient(tracking_uri=uri), "7")
+    tracker.run_id = "abc"
+    assert tracker.run_page() == page
 
 
 def test_artifacts_lie_under_the_home(tracker: Tracker, home: Path, tmp_path: Path) -> None:
