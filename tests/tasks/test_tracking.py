@@ -127,10 +127,12 @@ def test_runs_end_finished_or_failed_or_killed_with_the_reason(tracker: Tracker)
         ("sqlite:///var/mlflow.db", None),
     ],
 )
-def test_a_run_has_a_page_where_a_server_shows_it_and_no_password_is_in_its_address(uri: str, page: str | None) -> None:
-    tracker = Tracker(uri, MlflowClient(tracking_uri=uri), "7")
-    tracker.run_id = "abc"
-    assert tracker.run_page() == page
+def test_a_run_has_a_page_where_a_server_shows_it_and_no_password_is_in_its_address(
+    tracker: Tracker, uri: str, page: str | None
+) -> None:
+    elsewhere = Tracker(uri, tracker.client, "7")
+    elsewhere.run_id = "abc"
+    assert elsewhere.run_page() == page
 
 
 def test_artifacts_lie_under_the_home(tracker: Tracker, home: Path, tmp_path: Path) -> None:
