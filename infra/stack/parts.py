@@ -19,7 +19,7 @@ from infra.settings import Settings
 from infra.stack.children import Part
 from infra.stack.place import MLFLOW, PREFECT, WORKER, Place, Record, say
 from infra.stack.web import PrefectApi, answers
-from schemas.errors import ConfigError, ServerError
+from schemas.errors import ConfigError, ServerError, StorageError
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -138,19 +138,24 @@ def make_store(place: Place, settings: Settings) -> None:
     """Make MLflow's SQLite file, if need be, aside: one whose making was cut off could never be opened again.
 
     Raises:
-        ServerError: MLflow cannot make it.
+        StorageError: it cannot be made there.
     """
     url = make_url(_backend(place, settings))
     if url.get_backend_name() != "sqlite" or not url.database or Path(url.database).exists():
         return
-    path = Path(url.database)
     say("making the MLflow store ...")
+    try:
+        _make_sqlite(place, Path(url.database))
+    except OSError as error:
+        raise StorageError(f"the MLflow store {url.database}: {error.strerror}; check MLFLOW_TRACKING_URI") from error
+
+
+def _make_sqlite(place: Place, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as work:
         aside = Path(work) / path.name
-        run_command(
-            ["mlflow", "experiments", "search"],
-            {**shared_variables(place), "MLFLOW_TRACKING_URI": f"sqlite:///{aside}"},
-        )
+        variables = {**shared_variables(place), "MLFLOW_TRACKING_URI": f"sqlite:///{aside}"}
+        run_command(["mlflow", "experiments", "search"], variables)
         with contextlib.suppress(FileExistsError):  # another process may have been first
             path.hardlink_to(aside)
 
