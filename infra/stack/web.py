@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -11,6 +12,10 @@ from schemas.errors import ServerError
 
 TIMEOUT_S = 30.0
 MAX_REASON_CHARS = 300
+MISSING = 404
+BUSY = 503  # its SQLite file was locked: nothing was done, and Prefect's own client asks again too
+BUSY_TIMEOUT_S = 60.0
+BUSY_DELAY_S = 0.5
 
 
 def answers(url: str) -> bool:
@@ -54,16 +59,21 @@ class PrefectApi:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", **_authorization()}
         request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-                return json.loads(answer.read() or b"null")
-        except urllib.error.HTTPError as error:
-            if error.code == 404 and method == "GET":
-                return None
-            reason = error.read().decode(errors="replace")[:MAX_REASON_CHARS]
-            raise ServerError(f"Prefect server {self.url}{path}: {error.code} {' '.join(reason.split())}") from error
-        except (OSError, ValueError) as error:
-            raise ServerError(f"Prefect server {self.url} cannot be reached ({error})") from error
+        deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as error:
+                if error.code == BUSY and time.monotonic() < deadline_s:
+                    time.sleep(BUSY_DELAY_S)
+                elif error.code == MISSING and method == "GET":
+                    return None
+                else:
+                    reason = " ".join(error.read().decode(errors="replace").split())[:MAX_REASON_CHARS]
+                    raise ServerError(f"Prefect server {self.url}{path}: {error.code} {reason}") from error
+            except (OSError, ValueError) as error:
+                raise ServerError(f"Prefect server {self.url} cannot be reached ({error})") from error
 
 
 def _authorization() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -92,12 +91,12 @@ def test_a_schedule_creates_runs_and_one_runs(stack: Stack) -> None:
     """Newer versions of SQLAlchemy let schedules never fire, and nothing says so."""
     deployment = stack.api.get("/deployments/name/reconcile/hourly")
     assert any(one["schedule"]["cron"] for one in deployment["schedules"])
-    every = {"active": True, "schedule": {"interval": 15}}
+    every = {"active": True, "schedule": {"interval": 30}}
     (schedule,) = stack.api.post(f"/deployments/{deployment['id']}/schedules", [every])
     mine = {"flow_runs": {"deployment_id": {"any_": [deployment["id"]]}}}
     scheduled = lambda: [run for run in stack.api.post("/flow_runs/filter", mine) if run["auto_scheduled"]]  # noqa: E731
     try:
-        assert within(60, lambda: any(run["state_type"] == "COMPLETED" for run in scheduled())), scheduled()
+        assert within(120, lambda: any(run["state_type"] == "COMPLETED" for run in scheduled())), scheduled()
         assert len(scheduled()) > 1
     finally:
         paused = {"active": False}
@@ -108,12 +107,12 @@ def test_a_run_that_is_cancelled_stops_in_time_and_leaves_nothing_half_done(stac
     """As a click in the UI does it."""
     before = bundles(stack.home)
     run_id = stack.learning(source=source)
-    started = time.monotonic()
+    at_work = set(stack.processes(f"PREFECT__FLOW_RUN_ID={run_id}"))
+    assert at_work
     stack.api.post(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
-    assert within(2 * CANCEL_S, lambda: "RUNNING" not in mlflow_runs(stack.home).values())
-    assert within(2 * CANCEL_S, lambda: stack.state(run_id)["type"] == "CANCELLED")
-    assert within(1, lambda: stack.processes(f"PREFECT__FLOW_RUN_ID={run_id}") == [])
-    assert time.monotonic() - started < CANCEL_S
+    assert within(CANCEL_S, lambda: at_work.isdisjoint(stack.processes()))
+    assert "RUNNING" not in mlflow_runs(stack.home).values()
+    assert stack.ends(run_id)["type"] == "CANCELLED"  # once Prefect has looked for hooks
     assert bundles(stack.home) == before
     assert [path.name for path in (stack.home / "bundles").glob(".*")] == []
 
