@@ -5,6 +5,7 @@ cancelled stops without it: Prefect loads the flow once more then, to look for h
 """
 
 import importlib
+import inspect
 from typing import Any
 
 from flows.cli import FLOWS
@@ -17,7 +18,7 @@ def _deployed(name: str) -> Any:
 
     def run(config: FlowConfig) -> dict[str, Any]:
         flow = getattr(importlib.import_module(f"flows.{name}"), name)
-        result: dict[str, Any] = flow.fn(**config.model_dump())
+        result: dict[str, Any] = inspect.unwrap(flow.fn)(config)
         return result
 
     run.__name__ = name

@@ -32,7 +32,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that is up. A test leaves it up."""
-    stack = new_stack(tmp_path_factory.mktemp("stack"), ERS_CRASHED_AFTER_S="60")
+    stack = new_stack(tmp_path_factory.mktemp("stack"), ERS_CRASHED_AFTER_S="90")
     done = stack.command("up")
     assert done.status == 0, done.err
     yield stack
@@ -124,7 +124,7 @@ def test_a_run_whose_worker_was_killed_ends_crashed_by_itself_and_up_brings_the_
     run_id = stack.learning(source=source)
     records = stack.records()
     _kill(records["worker"].pid, *stack.processes(f"PREFECT__FLOW_RUN_ID={run_id}"))
-    state = stack.ends(run_id, 150)
+    state = stack.ends(run_id, 200)
     assert (state["type"], state["message"]) == ("CRASHED", NOT_HEARD_OF)
     done = stack.command("up")
     assert done.status == 0, done.err
