@@ -89,11 +89,20 @@ def stop(place: Place, name: str) -> bool:
     if record:
         os.kill(record.pid, signal.SIGTERM)
         _await_end(record, STOP_TIMEOUT_S.get(name, USUAL_STOP_TIMEOUT_S))
-    left = list(_marked(_mark(place, name)))
-    for pid in left:
-        _kill(pid)
+    had_more = sweep(place, name)
     place.forget(name)
-    return bool(record or left)
+    return record is not None or had_more
+
+
+def sweep(place: Place, name: str) -> bool:
+    """Kill what is left of a part, itself included; return whether there was anything. Its port is free then."""
+    left = found = list(_marked(_mark(place, name)))
+    while left:
+        for pid in left:
+            _kill(pid)
+        time.sleep(POLL_S)
+        left = list(_marked(_mark(place, name)))
+    return bool(found)
 
 
 def _await_end(record: Record, timeout_s: float) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.settings import Settings
+from infra.settings import Settings, masked_url
 from infra.stack import children, parts
 from infra.stack.children import Part
 from infra.stack.client_file import remove_client_file, write_client_file
@@ -67,6 +67,9 @@ class _Start:
         api_url = self._others(settings.prefect_api_url, "/api", PREFECT)
         tracking_uri = self._others(settings.mlflow_tracking_uri, "", MLFLOW)
         own_prefect = api_url is None
+        for name in (PREFECT, MLFLOW):
+            if not place.alive(name):
+                children.sweep(place, name)  # children of one that was killed, which hold its port
         servers = []
         if api_url is None:
             servers.append(parts.prefect_server(place, parts.choose_port(place, PREFECT, settings.ers_prefect_port)))
@@ -96,9 +99,9 @@ class _Start:
         variable = "PREFECT_API_URL" if part == PREFECT else "MLFLOW_TRACKING_URI"
         if not answers(f"{url.rstrip('/')}/health"):
             raise ServerError(
-                f"{variable} {url} does not answer: start that server, or unset {variable} to have one here"
+                f"{variable} {masked_url(url)} does not answer: start that server, or unset {variable} to have one here"
             )
-        say(f"{TITLES[part]} at {url} is used, as {variable} says: none is started")
+        say(f"{TITLES[part]} at {masked_url(url)} is used, as {variable} says: none is started")
         return url
 
     def _start_servers(self, servers: list[Part]) -> None:
@@ -133,7 +136,7 @@ def _tell(place: Place, api_url: str, tracking_uri: str) -> None:
     """Print where to look and what to do next."""
     lines = [
         f"Prefect   {api_url.removesuffix('/api')}",
-        f"MLflow    {tracking_uri}",
+        f"MLflow    {masked_url(tracking_uri)}",
         f"worker    work pool {parts.POOL}, up to {parts.RUNS_AT_ONCE} runs at once, one of them a training",
         f"logs      {place.folder}",
     ]
