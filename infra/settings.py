@@ -38,6 +38,8 @@ class Settings(BaseSettings):
         db_host, db_port, db_user, db_password, db_name: the rest of it; with sqlite the name is the path of a file.
         mlflow_tracking_uri: SQLAlchemy URL of the MLflow store, or http(s) address of its server.
         prefect_api_url: address of a Prefect server; None = flows run in this process.
+        ers_prefect_port, ers_mlflow_port: of the servers of `make up`; None = 4200 and 5000, or others that are free.
+        ers_crashed_after_s: how long nothing may be heard of a run of a deployment before it counts as crashed.
     """
 
     model_config = SettingsConfigDict(
@@ -55,6 +57,9 @@ class Settings(BaseSettings):
     db_name: str | None = None
     mlflow_tracking_uri: str = Field(default_factory=lambda data: _sqlite_url(data["ers_home"], "mlflow.db"))
     prefect_api_url: str | None = None
+    ers_prefect_port: int | None = Field(default=None, ge=1, le=65535)
+    ers_mlflow_port: int | None = Field(default=None, ge=1, le=65535)
+    ers_crashed_after_s: int = Field(default=300, ge=60, le=86_400)
 
     @property
     def database_url(self) -> URL:
