@@ -18,11 +18,10 @@ from learning.bundle import LoadedBundle
 from learning.bundle_problem import bundle_problem
 from learning.evaluate import replay_policy
 from learning.served import compiled_policy
-from schemas.bundle import DataProfile
 from schemas.tables import microseconds
 from schemas.trace import FloatArray
 from schemas.upkeep import LARGEST_WINDOW, SMALLEST_WINDOW, DriftConfig
-from tasks.drift import binned
+from tasks.drift import Binned, binned
 from tasks.extract import Watermark
 from tasks.traces import to_trace
 from tasks.windows import Windows, psi_of_windows
@@ -169,7 +168,9 @@ def find_drift(rows: pd.DataFrame, reference: Reference, config: DriftConfig, se
         if isinstance(windows, str):
             reasons[name] = windows
         elif name == FEATURES:
-            families.append(features_family(rows, reference.bundle.metadata.data_profile, windows, config))
+            profile = reference.bundle.metadata.data_profile
+            assert profile is not None  # a version with a watermark has one
+            families.append(features_family(dict(binned(profile, rows)), windows, config))
         else:
             hit = _hits(rows, reference.bundle, training, seed, key_sample)
             recorded = _recorded(rows.iloc[windows.starts[-1] :], reference.since)
@@ -201,10 +202,9 @@ def cut(span: range, requests: int, config: DriftConfig) -> Windows | str:
     return Windows.of(size, span, requests)
 
 
-def features_family(rows: pd.DataFrame, profile: DataProfile | None, windows: Windows, config: DriftConfig) -> Family:
-    """Return how far each feature of a profile has moved in the newest window."""
-    assert profile is not None  # a version with a watermark has one
-    found = {name: psi_of_windows(feature, windows) for name, feature in binned(profile, rows)}
+def features_family(features: dict[str, Binned], windows: Windows, config: DriftConfig) -> Family:
+    """Return how far each feature has moved in the newest window."""
+    found = {name: psi_of_windows(feature, windows) for name, feature in features.items()}
     rate = config.false_alarm_rate / 2
     tested = np.column_stack([drift.tested for drift in found.values()])  # (m + 1, features)
     scores = ranks.standardised(tested)
