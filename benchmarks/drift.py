@@ -165,7 +165,7 @@ def _line(name: str, change: str, many: list[dict[str, list[float]]]) -> dict[st
         line[family] = {
             "checks": int(p_values.size),
             "alarms": int((p_values <= rate).sum()),
-            "loose": float((p_values <= LOOSE).mean()),
+            "loose": float((p_values <= LOOSE).mean()) if p_values.size else None,
         }
     return line
 
@@ -183,6 +183,8 @@ def _heads(rate: float) -> tuple[str, str, str]:
 
 
 def _cells(found: dict[str, Any]) -> list[str]:
+    if not found["checks"]:  # too few requests to compare with
+        return ["0", "-", "-"]
     share = found["alarms"] / found["checks"]
     return [f"{found['checks']:,}", f"{found['alarms']:,} = {share:.1%}", f"{found['loose']:.1%}"]
 

@@ -1,6 +1,6 @@
 """The options of the flows that watch over a policy in use: `monitor` and `retrain`."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.config import SMALLEST_TEST_FRACTION, Decision, FlowConfig, TableConfig, TrainingConfig
 from schemas.expectations import MIN_REQUESTS
@@ -66,3 +66,13 @@ class RetrainConfig(GateConfig, DriftConfig, TrainingConfig, TableConfig):
     always: bool = Field(
         default=False, description="whether to train whenever there are enough new requests, without another reason"
     )
+
+    @model_validator(mode="after")
+    def _enough_to_judge(self) -> "RetrainConfig":
+        new = min(self.min_new_requests, self.max_queries or self.min_new_requests)
+        if new * self.test_fraction < self.min_judged:
+            raise ValueError(
+                f"{new:,} new requests x test_fraction {self.test_fraction:g} are fewer than min_judged "
+                f"{self.min_judged:,}, so that the gate would let nothing pass: raise min_new_requests or max_queries"
+            )
+        return self

@@ -173,7 +173,7 @@ def find_drift(rows: pd.DataFrame, reference: Reference, config: DriftConfig, se
             families.append(features_family(dict(binned(profile, rows)), windows, config))
         else:
             hit = _hits(rows, reference.bundle, training, seed, key_sample)
-            recorded = _recorded(rows.iloc[windows.starts[-1] :], reference.since)
+            recorded = recorded_hit_ratio(rows.iloc[windows.starts[-1] :], reference.since)
             families.append(hits_family(hit, windows, config, recorded))
     return Drift(reference.title, len(rows) - read, tuple(families), reasons, timestamp_us)
 
@@ -241,7 +241,7 @@ def _hits(rows: pd.DataFrame, bundle: LoadedBundle, training: int, seed: int, ke
     return replay_policy(problem, compiled_policy(bundle), seed)
 
 
-def _recorded(newest: pd.DataFrame, since: datetime | None) -> float | None:
+def recorded_hit_ratio(newest: pd.DataFrame, since: datetime | None) -> float | None:
     """Return the hit ratio of the live cache; None unless it is known of all requests, all served by this version."""
     if since is None or WAS_HIT not in newest or newest[WAS_HIT].isna().any():
         return None

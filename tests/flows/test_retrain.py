@@ -21,7 +21,7 @@ NIGHT = 12_000  # requests
 START_S = 1_700_000_000
 DRIFT_OPTIONS = ("--false-alarm-rate", 0.1)  # so that 19 windows are enough
 OPTIONS = (
-    *("--min-new-requests", 5_000, "--timesteps", 4_000, "--cache-size", 100, "--feature-columns", "ttl_s", "--json"),
+    *("--min-new-requests", 5_000, "--timesteps", 4_000, "--feature-columns", "ttl_s", "--json"),
     *DRIFT_OPTIONS,
 )
 
@@ -114,8 +114,8 @@ def too_few(empty: object, service: Service) -> Done:
 
 @pytest.fixture(scope="module")
 def first(too_few: object, service: Service) -> dict[str, Any]:
-    """The first training."""
-    return service.retrain().result
+    """The first training, for a cache of 100 objects."""
+    return service.retrain("--cache-size", 100).result
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +245,7 @@ def test_injected_drift_is_a_reason_to_train_and_the_better_policy_is_promoted(
     drifted = ", ".join(watched[0].result["drifted_in"])
     assert done.result["why"] == f"drift in {drifted}, from the data of {MODEL} version 1"
     assert (done.result["champion"], done.result["version"], done.result["promoted"]) == (1, 3, True)
+    assert done.result["trained"]["cache"] == {"objects": 100}  # the champion's
     assert done.result["promotion"]["opponent"] == "champion"
     assert service.stages() == {1: "Archived", 2: "None", 3: "Production"}
     assert artifact.startswith(f"# {MODEL}: version 3 is in Production now\n\n{done.result['why']}\n")

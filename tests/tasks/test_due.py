@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.config import TrainConfig
+from schemas.config import TrainConfig, parse
+from schemas.errors import ConfigError
 from schemas.upkeep import RetrainConfig
 from tasks.due import plain_reason, share_to_read, too_few
 from tasks.registry.upkeep import TrainedVersion
@@ -34,7 +35,7 @@ CHAMPION = TrainedVersion(
     fraction=st.floats(0.05, 0.95),
 )
 def test_the_new_requests_judge_by_their_share_and_are_learned_from_too(new, older, most, fraction):
-    config = RetrainConfig(max_queries=most, test_fraction=fraction)
+    config = RetrainConfig(max_queries=most, test_fraction=fraction, min_judged=1)
     share = share_to_read(config, new, new + older)
     TrainConfig(max_queries=share.requests, test_fraction=share.test_fraction)  # takes them
     assert share.requests <= min(new + older, most or new + older)
@@ -63,6 +64,13 @@ def test_reasons_are_told_in_the_order_of_their_weight():
 
 
 def test_enough_is_what_was_asked_for():
-    config = RetrainConfig(min_new_requests=2_000)
+    config = RetrainConfig(min_new_requests=2_000, min_judged=800)
     assert too_few(config, 2_000, CHAMPION) == ""
     assert too_few(config, 1_999, None) == "1,999 new requests: at least 2,000 are needed"
+
+
+@pytest.mark.parametrize("option", ["min_new_requests", "max_queries"])
+def test_requests_that_are_too_few_for_the_gate_are_refused_at_once(option):
+    parse(RetrainConfig, {option: 2_500})
+    with pytest.raises(ConfigError, match=r"^2,499 new requests x test_fraction 0.4 are fewer than min_judged 1,000"):
+        parse(RetrainConfig, {option: 2_499})
