@@ -27,6 +27,7 @@ from schemas.errors import ConfigError, ErsError
 from schemas.judging import EvaluateConfig, ExportConfig
 from schemas.promotion import HistoryConfig, PromoteConfig, ReconcileConfig, RollbackConfig
 from schemas.simulation import SeedConfig, SimulateConfig
+from schemas.upkeep import MonitorConfig, RetrainConfig
 
 FLOWS: dict[str, type[FlowConfig]] = {
     "ingest": IngestConfig,
@@ -38,6 +39,8 @@ FLOWS: dict[str, type[FlowConfig]] = {
     "promote": PromoteConfig,
     "rollback": RollbackConfig,
     "reconcile": ReconcileConfig,
+    "monitor": MonitorConfig,
+    "retrain": RetrainConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
 }

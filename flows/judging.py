@@ -88,15 +88,21 @@ def read_judged(
         TraceError: the table lacks a column that a policy was trained on.
         InputError, UnfitError, StorageError: see `read_requests`.
     """
-    columns = tuple(dict.fromkeys(name for bundle in bundles for name in bundle.feature_columns))
-    if absent := absent_columns(engine, config.table, columns):
-        raise TraceError(
-            f"table {config.table} lacks {', '.join(absent)}, which the policy was trained on; "
-            "add the columns, or read a table that has them"
-        )
+    columns = columns_of(engine, config.table, bundles)
     options = {name: getattr(config, name) for name in ReadConfig.model_fields}
     read = JudgedReadConfig(**options, columns=needed_for(bundles[0].objective, in_bytes=in_bytes))
     return read_requests(engine, settings, read, clock, columns, training_requests=None)
+
+
+def columns_of(engine: sa.Engine, table: str, bundles: Sequence[BundleMetadata]) -> tuple[str, ...]:
+    """Return the columns that any of the policies was trained on; TraceError when the table lacks one."""
+    columns = tuple(dict.fromkeys(name for bundle in bundles for name in bundle.feature_columns))
+    if absent := absent_columns(engine, table, columns):
+        raise TraceError(
+            f"table {table} lacks {', '.join(absent)}, which the policy was trained on; "
+            "add the columns, or read a table that has them"
+        )
+    return columns
 
 
 @contextmanager

@@ -22,7 +22,6 @@ from learning.bundle import load_bundle
 from learning.describe import evaluation_dict
 from learning.problem import CacheProblem, build_problem
 from learning.train import TrainedPolicy, require_device
-from schemas.bundle import DataProfile
 from schemas.config import TrainConfig
 from schemas.errors import ConfigError
 from schemas.names import nearest
@@ -128,12 +127,13 @@ def _run(place: _Workplace, requests: Requests, problem: CacheProblem, config: T
     with tracked(tracker, f"{config.decision}-{config.algorithm}", params, tags) as run_id:
         log_data(tracker, problem.trace, problem.training, *requests.origin(place.engine, config.source))
         log_validation(tracker, requests.validation.report, requests.validation.docs)
-        outcome = _learn(place, run_id, requests.profile, problem, config)
+        outcome = _learn(place, run_id, requests, problem, config)
     step_done("run finished")
     return outcome
 
 
-def _learn(place: _Workplace, run_id: str, profile: DataProfile, problem: CacheProblem, config: TrainConfig) -> Outcome:
+def _learn(place: _Workplace, run_id: str, requests: Requests, problem: CacheProblem, config: TrainConfig) -> Outcome:
+    profile = requests.profile
     engine, tracker, clock, home = place.engine, place.tracker, place.clock, place.settings.ers_home
     name = f"{config.decision}-{config.algorithm}-{run_id}"
     with clock.step("train"), progress("train", "decisions") as on_progress:
@@ -154,7 +154,7 @@ def _learn(place: _Workplace, run_id: str, profile: DataProfile, problem: CacheP
         )
         log_report(tracker, report, load_bundle(bundle).metadata, run_page.address())
     with clock.step("register"):
-        row = model_row(problem, trained, judged, config, curves, profile, database_kind(engine))
+        row = model_row(problem, trained, judged, config, curves, profile, database_kind(engine), requests.watermark)
         model = io_task(register, retries=STORAGE_RETRIES)(engine, tracker, run_id, bundle, row)
         remove_checkpoints(learned.checkpoints)
         step_done("checkpoints removed")

@@ -17,6 +17,7 @@ Format = Literal["parquet", "csv", "jsonl", "access_log", "nginx", "oracle_gener
 KeyRule = Literal["lower-host", "sort-query", "drop-fragment", "drop-volatile", "template-ids"]
 KEY_RULES: tuple[KeyRule, ...] = get_args(KeyRule)
 SAFE_RULES: tuple[KeyRule, ...] = ("lower-host", "sort-query", "drop-fragment")  # merge no different answers
+SMALLEST_TEST_FRACTION = 0.05
 AUTO = "auto"  # stands for all columns that can be learned from
 FEATURES_HELP = (
     "columns of the table to learn from as well: numbers, booleans or short texts; auto = all that can be learned from"
@@ -94,24 +95,12 @@ class PreviewConfig(IngestConfig):
     rows: int = Field(default=10_000, ge=1, le=1_000_000, description="first rows of the file to look at")
 
 
-class ReadConfig(SourceConfig):
-    """Which requests a flow reads."""
+class TableConfig(FlowConfig):
+    """Which table a flow reads, which of its keys, and how many rows may be invalid."""
 
-    source: str | None = Field(
-        default=None,
-        description="file to ingest and to read; 'none' = only what the table holds; "
-        "unset = the table, or simulated traffic when it is empty",
-    )
     table: str = Field(
         default=REQUESTS_TABLE,
         description="table or view to read, with the columns id, timestamp, cache_name, cache_key",
-    )
-    max_queries: int | None = Field(default=None, ge=1, description="rows to read, the newest ones; unset = all")
-    since: datetime | None = Field(default=None, description="first moment to read, ISO 8601; UTC unless it says else")
-    until: datetime | None = Field(default=None, description="moment to stop reading before, ISO 8601")
-    after: str | None = Field(
-        default=None,
-        description="read only rows behind this watermark, TIMESTAMP_US:ID, of an earlier result (data.watermark)",
     )
     key_sample: float = Field(
         default=1.0, gt=0, le=1, description="share of the keys to read, chosen by hash; the capacity is scaled alike"
@@ -124,6 +113,23 @@ class ReadConfig(SourceConfig):
     def needed_columns(self) -> tuple[str, ...]:
         """Columns whose values most requests must have."""
         return ()
+
+
+class ReadConfig(TableConfig, SourceConfig):
+    """Which requests a flow reads."""
+
+    source: str | None = Field(
+        default=None,
+        description="file to ingest and to read; 'none' = only what the table holds; "
+        "unset = the table, or simulated traffic when it is empty",
+    )
+    max_queries: int | None = Field(default=None, ge=1, description="rows to read, the newest ones; unset = all")
+    since: datetime | None = Field(default=None, description="first moment to read, ISO 8601; UTC unless it says else")
+    until: datetime | None = Field(default=None, description="moment to stop reading before, ISO 8601")
+    after: str | None = Field(
+        default=None,
+        description="read only rows behind this watermark, TIMESTAMP_US:ID, of an earlier result (data.watermark)",
+    )
 
 
 class CurveConfig(ReadConfig):
@@ -165,8 +171,8 @@ class ColumnsConfig(FlowConfig):
     table: str = Field(default="cache_metrics", description="name of the table")
 
 
-class TrainConfig(ReadConfig):
-    """Learn what a cache should keep, judge it on later requests, export it and register it."""
+class TrainingConfig(FlowConfig):
+    """What is learned, for which cache, and how."""
 
     algorithm: Algorithm = Field(default="dqn", description="dqn, ppo or a2c")
     decision: Decision = Field(
@@ -200,7 +206,9 @@ class TrainConfig(ReadConfig):
         default=None, gt=0, lt=1, description="capacity as a share of the distinct keys; 0.01 when no capacity is given"
     )
     timesteps: int = Field(default=300_000, ge=1, description="decisions to learn from")
-    test_fraction: float = Field(default=0.4, ge=0.05, le=0.95, description="last share of the requests, held out")
+    test_fraction: float = Field(
+        default=0.4, ge=SMALLEST_TEST_FRACTION, le=0.95, description="last share of the requests, held out"
+    )
     feature_columns: tuple[str, ...] = Field(default=(), description=FEATURES_HELP)
     cache_weights: dict[str, float] = Field(
         default={}, description="what a hit is worth: COLUMN=WEIGHT, e.g. load_time_ms=1; unset = every hit counts 1"
@@ -254,12 +262,12 @@ class TrainConfig(ReadConfig):
     device: Literal["auto", "cpu", "cuda"] = Field(default="cpu", description="where the network learns")
 
     @model_validator(mode="after")
-    def _one_capacity(self) -> "TrainConfig":
+    def _one_capacity(self) -> "TrainingConfig":
         require_one_capacity(self)
         return self
 
     @model_validator(mode="after")
-    def _options_of_the_algorithm(self) -> "TrainConfig":
+    def _options_of_the_algorithm(self) -> "TrainingConfig":
         own = ("learning_rate", "batch_size", *OWN_OPTIONS[self.algorithm])
         self._refuse_others(self.algorithm, own, OWN_OPTIONS.values())
         if self.algorithm == "a2c" and self.batch_size is not None and self.n_steps is not None:
@@ -267,7 +275,7 @@ class TrainConfig(ReadConfig):
         return self
 
     @model_validator(mode="after")
-    def _options_of_the_decision(self) -> "TrainConfig":
+    def _options_of_the_decision(self) -> "TrainingConfig":
         own = DECISION_OPTIONS[self.decision]
         self._refuse_others(f"decision {self.decision}", own, DECISION_OPTIONS.values())
         ladder_s = self.ttl_ladder_s or ()
@@ -281,6 +289,14 @@ class TrainConfig(ReadConfig):
         given = sorted(name for name in others if getattr(self, name) is not None)
         if given:
             raise ValueError(f"{' and '.join(given)}: not an option of {owner}, whose own are {', '.join(own)}")
+
+
+class TrainConfig(TrainingConfig, ReadConfig):
+    """Learn what a cache should keep, judge it on later requests, export it and register it."""
+
+    candidate: bool = Field(
+        default=False, description="whether the next retrain is to judge this policy, and to promote it when it passes"
+    )
 
     @property
     def needed_columns(self) -> tuple[str, ...]:

@@ -8,10 +8,11 @@ Model Validation 14(4), 2020; with 1,000 requests on both sides chance alone bri
 """
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from schemas.bundle import DataProfile, NumberProfile, TextProfile
 from schemas.trace import FloatArray, IntArray
@@ -35,24 +36,40 @@ def profile_of(rows: pd.DataFrame, feature_columns: Iterable[str]) -> DataProfil
     return DataProfile(requests=len(rows), numbers=numbers, texts=texts)
 
 
-def drift(profile: DataProfile, rows: pd.DataFrame) -> dict[str, float]:
-    """Return the PSI of each feature of `profile` that `rows` of `read_rows` have, in [0, infinity); 0 = no change."""
-    return dict(_drifts(profile, rows)) if len(rows) else {}
+class Binned(NamedTuple):
+    """A feature of n rows: in which bin each lies (n,), how many bins there are, the profile's shares."""
+
+    bins: IntArray
+    size: int
+    reference: tuple[float, ...]
 
 
-def _drifts(profile: DataProfile, rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
+def binned(profile: DataProfile, rows: pd.DataFrame) -> Iterator[tuple[str, Binned]]:
+    """Yield each feature of `profile` that `rows` of `read_rows` have, by name."""
     for name, numbers in profile.numbers.items():
         if name == GAP or (name in rows and not is_text(rows[name])):
-            yield name, psi(numbers.shares, number_shares(np.asarray(numbers.edges), _numbers(rows, name)))
+            found = number_bins(np.asarray(numbers.edges), _numbers(rows, name))
+            yield name, Binned(found, len(numbers.shares), numbers.shares)
     for name, text in profile.texts.items():
         if name in rows and is_text(rows[name]):
-            yield name, psi(text.shares, text_shares(text.values, rows[name]))
+            yield name, Binned(text_bins(text.values, rows[name]), len(text.shares), text.shares)
 
 
-def psi(reference: Iterable[float], present: Iterable[float]) -> float:
-    """Return the population stability index of two lists of shares over the same bins; the order is of no matter."""
-    p, q = (np.maximum(np.asarray([*shares], np.float64), SMALLEST_SHARE) for shares in (reference, present))
-    return float(((p - q) * np.log(p / q)).sum())
+def drift(profile: DataProfile, rows: pd.DataFrame) -> dict[str, float]:
+    """Return the PSI of each feature of `profile` that `rows` of `read_rows` have, in [0, infinity); 0 = no change."""
+    if not len(rows):
+        return {}
+    return {
+        name: float(psi(feature.reference, _shares(feature.bins, feature.size)))
+        for name, feature in binned(profile, rows)
+    }
+
+
+def psi(reference: ArrayLike, present: ArrayLike) -> FloatArray:
+    """Return the population stability index of shares (..., bins) over the same bins; the order is of no matter."""
+    p, q = (np.maximum(np.asarray(shares, np.float64), SMALLEST_SHARE) for shares in (reference, present))
+    index: FloatArray = ((p - q) * np.log(p / q)).sum(axis=-1)
+    return index
 
 
 def decile_edges(values: FloatArray) -> FloatArray:
@@ -69,16 +86,25 @@ def decile_edges(values: FloatArray) -> FloatArray:
 
 def number_shares(edges: FloatArray, values: FloatArray) -> FloatArray:
     """Return the share of `values` in each bin: up to each edge, above the last one, and NaN."""
-    missing = np.isnan(values)
-    bins = np.where(missing, edges.size + 1, np.searchsorted(edges, values, side="left"))
-    return _shares(bins, edges.size + 2)
+    return _shares(number_bins(edges, values), edges.size + 2)
+
+
+def number_bins(edges: FloatArray, values: FloatArray) -> IntArray:
+    """Return which bin each of `values` lies in, see `number_shares`."""
+    return np.where(np.isnan(values), edges.size + 1, np.searchsorted(edges, values, side="left"))
 
 
 def text_shares(known: tuple[str, ...], column: pd.Series) -> FloatArray:
     """Return the share of each of the `known` values, of all others, and of missing ones."""
+    return _shares(text_bins(known, column), len(known) + 2)
+
+
+def text_bins(known: tuple[str, ...], column: pd.Series) -> IntArray:
+    """Return which bin each value of a text lies in, see `text_shares`."""
     bin_of = {value: number for number, value in enumerate(known)}
     bins = np.array([*(bin_of.get(str(value), len(known)) for value in column.cat.categories), len(known) + 1])
-    return _shares(bins[column.cat.codes.to_numpy()], len(known) + 2)  # -1, missing, is the last one
+    found: IntArray = bins[column.cat.codes.to_numpy()]  # -1, missing, is the last one
+    return found
 
 
 def _shares(bins: IntArray, count: int) -> FloatArray:

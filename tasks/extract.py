@@ -129,6 +129,13 @@ def read_rows(engine: sa.Engine, query: RowQuery) -> pd.DataFrame:
     return frame
 
 
+def count_rows(engine: sa.Engine, query: RowQuery) -> int:
+    """Return how many rows `query` asks for, whatever its `max_queries`; see `require_features` for what is raised."""
+    with reading(engine) as connection:
+        table = _requests_table(connection, query.table)
+        return int(connection.execute(_limited(sa.select(sa.func.count(table.c.id)), table, query)).scalar_one())
+
+
 def count_requests(engine: sa.Engine, query: RowQuery, trace: Trace) -> int:
     """Return how many requests of all keys there are from the first to the last request of a trace that `query` gave.
 
@@ -164,6 +171,11 @@ def _requests_table(connection: sa.Connection, name: str) -> sa.Table:
 
 def _select(table: sa.Table, columns: list[sa.Column[Any]], query: RowQuery, dialect: str) -> sa.Select[Any]:
     select = sa.select(*(_shown(column, dialect) for column in columns))
+    return _limited(select, table, query)  # sorted once read: in the order of ids a scan is sequential
+
+
+def _limited(select: sa.Select[Any], table: sa.Table, query: RowQuery) -> sa.Select[Any]:
+    """Limit a query to the rows that are asked for, however many."""
     if query.source_id is not None:
         select = select.where(table.c.source_id == query.source_id)
     if query.since is not None:
@@ -174,7 +186,7 @@ def _select(table: sa.Table, columns: list[sa.Column[Any]], query: RowQuery, dia
         select = select.where(_behind(table, query.after))
     if query.key_sample < 1:
         select = select.where(_sampled(table, query.key_sample))
-    return select  # sorted once read: in the order of ids a scan is sequential
+    return select
 
 
 def _newest(connection: sa.Connection, table: sa.Table, select: sa.Select[Any], number: int) -> sa.Select[Any]:

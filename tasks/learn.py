@@ -24,6 +24,7 @@ from schemas.bundle import DataProfile
 from schemas.config import TrainConfig
 from schemas.tables import utc_now
 from tasks.checkpoints import checkpoint_path, sweep_checkpoints
+from tasks.extract import Watermark
 from tasks.judging import log_scores
 from tasks.plots import Curves
 from tasks.steps import RUN_LOG
@@ -163,6 +164,7 @@ def model_row(
     curves: Curves,
     profile: DataProfile,
     database: str,
+    mark: Watermark,
 ) -> dict[str, Any]:
     """Return what `rl_models` records of a policy, without what the registry fills in."""
     in_objects = problem.served_capacity.unit == "objects"
@@ -182,6 +184,8 @@ def model_row(
         "hit_rate_history": curves.get("training_hit_ratio", []),
         "training_duration_seconds": trained.seconds,
         "data_profile": profile.model_dump(mode="json"),
+        "data_watermark": str(mark),
+        "candidate": config.candidate,
         "metrics": evaluation_dict(judged.evaluation),
         "trained_at": utc_now(),
     }

@@ -85,7 +85,7 @@ def test_commas_separate_as_words_do():
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("trian", "unknown flow 'trian'; did you mean train?"),
+        ("trian", "unknown flow 'trian'; did you mean train or retrain?"),
         ("train --algorithm sac", "algorithm: Input should be 'dqn', 'ppo' or 'a2c', got 'sac'"),
         ("train --cache-size 0", "cache_size: Input should be greater than or equal to 1, got '0'"),
         ("train --cache-size -3", "cache_size: Input should be greater than or equal to 1, got '-3'"),

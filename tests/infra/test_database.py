@@ -64,7 +64,7 @@ def test_processes_that_start_at_once_make_one_schema(tmp_path):
     errors = [process.communicate(timeout=120)[1] for process in starts]
     assert [process.returncode for process in starts] == [0] * len(starts), errors
     with sqlite3.connect(tmp_path / "home" / "ers.db") as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
     connection.close()
 
 
@@ -73,7 +73,7 @@ def test_a_schema_newer_than_the_program_is_refused_and_left_alone(settings_of, 
     with sqlite3.connect(tmp_path / "home" / "ers.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    with pytest.raises(StorageError, match=r"schema 9999 is newer than this program, which knows up to 0003") as caught:
+    with pytest.raises(StorageError, match=r"schema 9999 is newer than this program, which knows up to 0004") as caught:
         open_database(settings_of())
     one_line(caught.value)
 

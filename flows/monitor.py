@@ -1,0 +1,63 @@
+"""Flow `monitor`: whether the newest requests have drifted from the data that the champion was made from."""
+
+from pathlib import Path
+from typing import Any
+
+from flows.compiling import say_if_compiling
+from flows.drifting import check_drift
+from flows.reading import REPORTS, StepClock
+from flows.registry import open_registry
+from flows.runtime import config_flow, io_task
+from schemas.upkeep import MonitorConfig
+from tasks.drift_plot import plot_drift
+from tasks.drift_words import drift_lines, drift_markdown, drift_verdict
+from tasks.registry.upkeep import in_production, trained_versions
+
+ARTIFACT_KEY = "monitor"
+EVENT = "ers.drift"  # what an automation waits for; the decision is part of its resource
+
+
+@config_flow(MonitorConfig)
+def monitor(config: MonitorConfig) -> dict[str, Any]:
+    """Check for drift; tell Prefect of it as an event and as an artifact, and draw it."""
+    clock = StepClock()
+    with open_registry() as registry:
+        champion = in_production(trained_versions(registry.engine, config.decision))
+        say_if_compiling()
+        found = check_drift(registry, config, champion, clock)
+        plot = _plot(registry.home / REPORTS / f"monitor-{config.decision}", found)
+    told = found.as_dict()
+    _publish(told, config.decision)
+    if found.drifted:
+        _emit(told, config.decision)
+    return {"decision": config.decision, **told, "report": plot, "seconds": clock.seconds}
+
+
+def _plot(folder: Path, found: Any) -> str | None:
+    return str(io_task(plot_drift)(folder, found)) if found.families else None
+
+
+def _publish(told: dict[str, Any], decision: str) -> None:
+    from prefect.artifacts import create_markdown_artifact
+
+    text = f"# {drift_verdict(told)}\n\n{drift_markdown(told)}"
+    create_markdown_artifact(
+        text, key=ARTIFACT_KEY, description=f"Drift of the requests that cache-policy-{decision} serves"
+    )
+
+
+def _emit(told: dict[str, Any], decision: str) -> None:
+    from prefect.events import emit_event
+
+    statistics = {name: one for family in told["tested"].values() for name, one in family["statistics"].items()}
+    payload = {
+        "against": told["against"],
+        "drifted": {name: statistics[name] for name in told["drifted_in"]},
+    }
+    emit_event(EVENT, {"prefect.resource.id": f"ers.cache-policy.{decision}"}, payload=payload)
+
+
+def summary(result: dict[str, Any]) -> str:
+    """Return the result of the flow as text: a table of what was compared, and the verdict."""
+    lines = drift_lines(result)
+    return "\n".join([*lines, *([f"report  {result['report']}"] if result["report"] else [])])
