@@ -38,6 +38,8 @@ class Settings(BaseSettings):
         db_host, db_port, db_user, db_password, db_name: the rest of it; with sqlite the name is the path of a file.
         mlflow_tracking_uri: SQLAlchemy URL of the MLflow store, or http(s) address of its server.
         prefect_api_url: address of a Prefect server; None = flows run in this process.
+        ers_task_runner: where the trials of a sweep run: threads, processes, dask (a cluster of its own), or the
+            address of a Dask scheduler, tcp://HOST:PORT.
     """
 
     model_config = SettingsConfigDict(
@@ -55,6 +57,7 @@ class Settings(BaseSettings):
     db_name: str | None = None
     mlflow_tracking_uri: str = Field(default_factory=lambda data: _sqlite_url(data["ers_home"], "mlflow.db"))
     prefect_api_url: str | None = None
+    ers_task_runner: str = Field(default="processes", pattern=r"^(threads|processes|dask|(tcp|tls)://\S+)$")
 
     @property
     def database_url(self) -> URL:
