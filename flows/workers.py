@@ -4,6 +4,7 @@ The same task runs on each. One whose worker ended is given to another: together
 the last time alone, so that a task that ends its worker takes no others along.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -131,7 +132,7 @@ def _runner(kind: str, parallel: int) -> "TaskRunner[Any]":
 
     if kind == DASK:
         own = {"n_workers": parallel, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
-        return DaskTaskRunner(cluster_kwargs=own)
+        return DaskTaskRunner(cluster_kwargs={**own, "silence_logs": logging.ERROR})
     return DaskTaskRunner(address=kind, client_kwargs={"timeout": CONNECT_TIMEOUT})
 
 
