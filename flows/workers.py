@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 THREADS, PROCESSES, DASK = "threads", "processes", "dask"
 ATTEMPTS = 3
-CONNECT_TIMEOUT = "20s"
+CONNECT_TIMEOUT = "10s"
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 

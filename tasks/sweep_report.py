@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,13 @@ def _draw_axis(axes: Any, name: str, axis: Axis) -> None:
     if isinstance(axis, Choices):
         axes.set_xticks(range(len(axis.values)), list(axis.values))
         axes.set_xlim(-0.5, len(axis.values) - 0.5)
-    elif axis.by_logarithm:
+        return
+    middle = (axis.low + axis.high) / 2
+    if axis.by_logarithm:
         axes.set_xscale("log")
+        middle = math.sqrt(axis.low * axis.high)
+    axes.set_xticks([axis.low, middle, axis.high], [f"{at:.2g}" for at in (axis.low, middle, axis.high)])
+    axes.minorticks_off()
 
 
 def _position(axis: Axis, value: Any) -> float:
