@@ -23,8 +23,8 @@ from cachesim.scorer import Scorer, build_scorer
 from schemas.errors import GateError
 from schemas.trace import FloatArray, IntArray, Trace
 
-HALF_DISTANCE = 0.03  # at which the worth is half, in mean ages at eviction under LRU
-CENSORED = 0.6  # end of the span without decisions, likewise
+HORIZON = 0.03  # distance to the next request at which the worth is half, in mean ages at eviction under LRU
+CENSORED = 0.6  # end of the span without decisions, in mean ages at eviction under LRU
 NO_DECISION = (
     "the cache evicts nothing on the training span, as it holds all that is requested or nothing that is requested "
     "fits: there is nothing to learn; give another capacity"
@@ -58,7 +58,12 @@ def kept_requests(span: Trace, capacity: Capacity) -> float:
 
 
 def build_oracle(
-    span: Trace, capacity: Capacity, values: FloatArray, eviction_age_requests: float, training: int | None = None
+    span: Trace,
+    capacity: Capacity,
+    values: FloatArray,
+    eviction_age_requests: float,
+    training: int | None = None,
+    horizon: float = HORIZON,
 ) -> Oracle:
     """Look into the future of a span, and no further.
 
@@ -68,6 +73,7 @@ def build_oracle(
         values: shape (n,), what a hit on each request is worth.
         eviction_age_requests: mean age at eviction under LRU on the training span; NaN when it evicts nothing.
         training: length of the training span, whose mean charge is the unit of capacity; None = all of `span`.
+        horizon: > 0, the distance to the next request at which the worth is half, in mean ages at eviction.
 
     Raises:
         GateError: nothing is evicted or nothing requested twice, so there is nothing to learn.
@@ -78,7 +84,7 @@ def build_oracle(
     charges = capacity.charges(span)
     worth = values * (charges[:training].mean() / charges)
     end = max(len(span) - int(CENSORED * eviction_age_requests), len(span) // 2)
-    return Oracle(following, worth, HALF_DISTANCE * eviction_age_requests, end)
+    return Oracle(following, worth, horizon * eviction_age_requests, end)
 
 
 def require_repeats(span: Trace) -> IntArray:

@@ -27,6 +27,7 @@ from schemas.errors import ConfigError, ErsError
 from schemas.judging import EvaluateConfig, ExportConfig
 from schemas.promotion import HistoryConfig, PromoteConfig, ReconcileConfig, RollbackConfig
 from schemas.simulation import SeedConfig, SimulateConfig
+from schemas.sweep import SweepConfig
 from schemas.upkeep import MonitorConfig, RetrainConfig
 
 FLOWS: dict[str, type[FlowConfig]] = {
@@ -36,6 +37,7 @@ FLOWS: dict[str, type[FlowConfig]] = {
     "validate": ValidateConfig,
     "curve": CurveConfig,
     "train": TrainConfig,
+    "sweep": SweepConfig,
     "promote": PromoteConfig,
     "rollback": RollbackConfig,
     "reconcile": ReconcileConfig,

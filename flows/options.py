@@ -34,6 +34,8 @@ class _Help(argparse.HelpFormatter):
 def read_options(flow: str, config: type[Config], words: list[str]) -> tuple[Config, bool]:
     """Return the options in `words` as a `config`, and whether the result is wanted as JSON.
 
+    An empty value leaves its option as it is by default, as an empty variable does: `--source= --seed=`.
+
     Raises:
         ConfigError: one line that names each unknown or wrong option and what it takes.
         SystemExit: help was asked for and printed.
@@ -42,7 +44,7 @@ def read_options(flow: str, config: type[Config], words: list[str]) -> tuple[Con
     _refuse_unknown(unknown, config)
     given = vars(options)
     as_json = given.pop("json", False)
-    values = {name: _shaped(name, config.model_fields[name], value) for name, value in given.items()}
+    values = {name: _shaped(name, config.model_fields[name], value) for name, value in given.items() if any(value)}
     return parse(config, values), as_json
 
 

@@ -27,7 +27,7 @@ from schemas.errors import ConfigError
 from schemas.names import nearest
 from tasks.checkpoints import remove_checkpoints
 from tasks.extract import require_features
-from tasks.feature_columns import FeaturePlan
+from tasks.feature_columns import FeaturePlan, named_columns
 from tasks.learn import export, judge, learn, model_row
 from tasks.registry.reconcile import heal
 from tasks.registry.register import RegisteredModel, register
@@ -65,7 +65,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     engine = open_database(settings)
     try:
         with kernels_on_the_way() as wait_for_kernels:
-            requests = _requests(engine, settings, config, clock)
+            requests = training_requests(engine, settings, config, clock)
             with clock.step("prepare"):
                 problem = build_problem(requests.trace, config)
             with clock.step("open"):
@@ -78,12 +78,12 @@ def train(config: TrainConfig) -> dict[str, Any]:
     return _result(requests, problem, config, outcome, clock)
 
 
-def _requests(engine: sa.Engine, settings: Settings, config: TrainConfig, clock: StepClock) -> Requests:
+def training_requests(engine: sa.Engine, settings: Settings, config: TrainConfig, clock: StepClock) -> Requests:
+    """Return the requests that `config` trains on, its options checked against the table; see `read_requests`."""
     plan = require_features(engine, config.table, config.feature_columns)
     require_device(config.device)
     _require_weights(config, plan)
-    weighed = [name for name in config.cache_weights if name in plan.found]  # to be read, whatever "auto" thinks of it
-    columns = (*config.feature_columns, *weighed)
+    columns = named_columns(plan, config.feature_columns, tuple(config.cache_weights))
     return read_requests(engine, settings, config, clock, columns, config.training_requests, config.decision)
 
 

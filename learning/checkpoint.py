@@ -22,15 +22,20 @@ WORK_PREFIX = ".checkpoint-"
 _ROOT = Path(__file__).parents[1]
 _SOURCES = ("cachesim", "envs", "learning", "schemas")
 _LIBRARIES = ("torch", "stable-baselines3", "gymnasium", "numpy", "numba")
-_DATA_OPTIONS = set(ReadConfig.model_fields) - {"key_sample"}  # the fingerprint of the data says all of these
+DATA_OPTIONS = set(ReadConfig.model_fields) - {"key_sample"}  # the fingerprint of the data says all of these
 _LATER_OPTIONS = {"seeds", "candidate"}  # how many trainings follow, and what becomes of the policy
 
 
 def training_identity(problem: CacheProblem, config: TrainConfig) -> str:
     """Return a sha256 of all that decides a training: the data, the options, the code and the libraries."""
+    return identity(problem.trace.sha256, config.model_dump(mode="json", exclude=DATA_OPTIONS | _LATER_OPTIONS))
+
+
+def identity(data: str, options: dict[str, Any]) -> str:
+    """Return a sha256 of a fingerprint of data, of options as JSON, of the code and of the libraries."""
     parts = {
-        "data": problem.trace.sha256,
-        "options": config.model_dump(mode="json", exclude=_DATA_OPTIONS | _LATER_OPTIONS),
+        "data": data,
+        "options": options,
         "code": _code_fingerprint(),
         "libraries": {library: version(library) for library in _LIBRARIES},
     }

@@ -55,7 +55,7 @@ def describe(
         features=_features(problem),
         feature_columns=problem.feature_columns,
         endpoints=problem.span.endpoint_names[: int(problem.span.endpoint.max()) + 1],
-        candidates=None if problem.setting else bundle.Candidates(training=TRAINING_CANDIDATES, use=SERVING_CANDIDATES),
+        candidates=None if problem.setting else _candidates(config),
         actions=_actions(problem.setting) if problem.setting else None,
         endpoint_lifetimes=_endpoint_lifetimes(mixed) if mixed else None,
         action=ACTION[config.decision],
@@ -75,6 +75,10 @@ def describe(
         evaluation=evaluation_dict(evaluation),
         created_at=datetime.now(UTC),
     )
+
+
+def _candidates(config: TrainConfig) -> bundle.Candidates:
+    return bundle.Candidates(training=config.candidates or TRAINING_CANDIDATES, use=SERVING_CANDIDATES)
 
 
 def _actions(setting: Setting) -> bundle.MissActions:

@@ -14,13 +14,16 @@ TRAINING_CANDIDATES = 16
 NORMALISER_STEPS = 64  # of 64 caches and 16 candidates: 65,536 rows
 
 
-def first_decisions(problem: CacheProblem, seed: int, end: int) -> tuple[vector.Decisions, NDArray[np.bool_]]:
+def first_decisions(
+    problem: CacheProblem, seed: int, end: int, candidates: int | None = None
+) -> tuple[vector.Decisions, NDArray[np.bool_]]:
     """Return a batch of `PARALLEL_CACHES` decisions, and which requests of the training span hit in that first cache.
 
     Args:
         problem: what is to be learned.
         seed: of all that is drawn.
         end: decisions are made before this request.
+        candidates: of an eviction, >= 2; None = `TRAINING_CANDIDATES`.
 
     Raises:
         GateError: the training span leaves nothing to decide.
@@ -28,18 +31,18 @@ def first_decisions(problem: CacheProblem, seed: int, end: int) -> tuple[vector.
     if problem.setting is not None:
         drawn = DrawnDecisions(problem.setting, end, batch=PARALLEL_CACHES, seed=seed)
         return drawn, drawn.first_hit
-    return _evictions(problem, seed, end)
+    return _evictions(problem, seed, end, candidates or TRAINING_CANDIDATES)
 
 
-def _evictions(problem: CacheProblem, seed: int, end: int) -> tuple[Decisions, NDArray[np.bool_]]:
-    span = problem.span
-    oracle = build_oracle(span, problem.capacity, problem.values[: problem.training], problem.eviction_age_requests)
+def _evictions(problem: CacheProblem, seed: int, end: int, candidates: int) -> tuple[Decisions, NDArray[np.bool_]]:
+    span, values = problem.span, problem.values[: problem.training]
+    oracle = build_oracle(span, problem.capacity, values, problem.eviction_age_requests, horizon=problem.horizon)
     decisions = Decisions(
         problem.training_stream,
         oracle._replace(end=min(oracle.end, end)),
         span.n_keys,
         batch=PARALLEL_CACHES,
-        candidates=TRAINING_CANDIDATES,
+        candidates=candidates,
         seed=seed,
     )
     hit = decisions.resync(oldest_first(decisions.n_features))

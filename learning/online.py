@@ -94,7 +94,9 @@ def go_on(
         seed: of the candidates and of the decisions that are drawn.
     """
     age_requests = problem.eviction_age_requests
-    oracle = build_oracle(problem.trace, problem.capacity, problem.values, age_requests, problem.training)
+    oracle = build_oracle(
+        problem.trace, problem.capacity, problem.values, age_requests, problem.training, problem.horizon
+    )
     learner, log, rounds = OnlineLearner(net, loss, seed), _log(problem), max(1, min(ROUNDS, updates))
     hit = np.zeros(len(problem.trace), np.bool_)
     cache = create_caches(problem.stream, problem.trace.n_keys, 1, seed)

@@ -16,7 +16,7 @@ from cachesim.lifetimes import DEFAULT_LADDER_S, require_versions
 from cachesim.metrics import Score, score
 from cachesim.misses import miss_features
 from cachesim.objective import Objective, fit_objective, for_columns, values_of
-from cachesim.rollout import kept_requests
+from cachesim.rollout import HORIZON, kept_requests
 from cachesim.sampled import Stream, stream_of
 from cachesim.setting import Setting, admission_setting, ttl_setting
 from schemas.config import TrainConfig
@@ -42,6 +42,7 @@ class CacheProblem:
         history_multiple: keys remembered, in capacities of objects, residents not counted.
         indicators: what the last columns of the trace are.
         setting: which decision on misses is learned; None = eviction.
+        horizon: of an eviction, see `cachesim.rollout.build_oracle`.
     """
 
     trace: Trace
@@ -55,6 +56,7 @@ class CacheProblem:
     history_multiple: int
     indicators: tuple[Indicator, ...] = ()
     setting: Setting | None = None
+    horizon: float = HORIZON
 
     @property
     def span(self) -> Trace:
@@ -123,7 +125,7 @@ def build_problem(trace: Trace, config: TrainConfig) -> CacheProblem:
     fitted, memory = fit(trace[:training], capacity), config.history_multiple
     stream = stream_of(trace, capacity, fitted, memory, config.key_sample)
     problem = CacheProblem(trace, training, capacity, served, objective, values, fitted, stream, memory, indicators)
-    return replace(problem, setting=_setting(problem, config))
+    return replace(problem, setting=_setting(problem, config), horizon=config.horizon or HORIZON)
 
 
 def judged_values(trace: Trace, objective: Objective, start: int) -> FloatArray:

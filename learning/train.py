@@ -33,7 +33,7 @@ class TrainedPolicy:
     Attributes:
         net: on the CPU, the averaged weights that were kept, of an eviction after the rehearsal.
         normaliser: the transform and standardisation in front of it.
-        hyperparameters: of the algorithm.
+        hyperparameters: of the algorithm, and of the decisions that it learned from.
         timesteps: decisions that were learned from.
         seconds: duration of the training, that of a killed run which it went on from included.
         kept_timesteps: decisions after which the weights were kept.
@@ -91,7 +91,7 @@ def train(
     started_s = time.perf_counter()
     device = require_device(config.device)
     validation = Validation.of(problem, config)
-    decisions, hit = first_decisions(problem, config.seed, validation.decisions_end)
+    decisions, hit = first_decisions(problem, config.seed, validation.decisions_end, config.candidates)
     for name, value in validation.curves(hit).items():
         on_metric(name, value, 0)
     env = DecisionVecEnv(decisions)
@@ -110,12 +110,17 @@ def train(
     return TrainedPolicy(
         net=net,
         normaliser=decisions.normaliser,
-        hyperparameters=hyperparameters(config),
+        hyperparameters=hyperparameters(config) | _of_decisions(problem, decisions.rows.shape[1]),
         timesteps=follow.timesteps,
         seconds=prepared_s + follow.seconds + rehearsed_s,
         kept_timesteps=kept.timesteps,
         validation_ratio=kept.ratio,
     )
+
+
+def _of_decisions(problem: CacheProblem, candidates: int) -> dict[str, Any]:
+    """Return how evictions were judged: among how many objects, and how far ahead."""
+    return {} if problem.setting else {"candidates": candidates, "horizon": problem.horizon}
 
 
 def require_device(wanted: str) -> str:

@@ -29,7 +29,7 @@ OWN_OPTIONS: dict[Algorithm, tuple[str, ...]] = {  # of each learning algorithm,
     "a2c": ("n_steps", "ent_coef"),
 }
 DECISION_OPTIONS: dict[Decision, tuple[str, ...]] = {  # of each decision, beside those that all have
-    "eviction": ("staleness_budget",),
+    "eviction": ("staleness_budget", "candidates", "horizon"),
     "admission": ("eviction",),
     "ttl": ("eviction", "ttl_ladder_s", "staleness_weight"),
 }
@@ -215,6 +215,19 @@ class TrainingConfig(FlowConfig):
     )
     history_multiple: int = Field(
         default=8, ge=1, description="keys whose requests are remembered beside the residents, in capacities"
+    )
+    candidates: int | None = Field(
+        default=None,
+        ge=2,
+        le=64,
+        description="eviction: objects to choose from in a decision to learn from (K); unset = 16",
+    )
+    horizon: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        description="eviction: distance to the next request at which keeping an object is worth half (tau), in mean "
+        "ages at eviction under LRU; unset = 0.03",
     )
     validation_fraction: float = Field(
         default=0.15, ge=0, le=0.5, description="last share of the training requests, to pick the weights by; 0 = none"

@@ -95,6 +95,11 @@ def is_text(column: pd.Series) -> bool:
     return isinstance(column.dtype, pd.CategoricalDtype)
 
 
+def named_columns(plan: FeaturePlan, features: tuple[str, ...], weighed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns to read by name for options: those to learn from, and those of `weighed` that "auto" found."""
+    return (*features, *(name for name in weighed if name in plan.found))
+
+
 def choose_features(rows: pd.DataFrame, training: int) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the rows with the feature columns that are learned from, and what there is to say of them, as lines.
 

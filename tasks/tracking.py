@@ -1,5 +1,6 @@
 """MLflow tracking: runs of one experiment with parameters, metric curves and artifacts. Imports MLflow on first use."""
 
+import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,11 +15,14 @@ from tasks.mlflow_store import mlflow_errors, open_store, publish_files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Metric
+    from mlflow.entities import DatasetInput, Metric, Run
 
 OWNER_TAG = "ers.owner"
+PARENT_TAG = "mlflow.parentRunId"  # MLflow's pages show a run below the one that this names
+GIVEN_RUN = "MLFLOW_RUN_ID"  # of the environment: the run that `mlflow run` made for the process
 METRICS_A_BATCH = 1000  # the most that MLflow takes in one call
 PARAMS_A_BATCH = 100
+RUNS_A_PAGE = 1_000
 METRIC_DELAY_S = 10.0  # how long a value may wait before it shows in MLflow
 MAX_PARAM_CHARS = 6000
 ASIDE = ".aside"  # beside the artifacts of a run: files on their way there
@@ -40,16 +44,25 @@ class Tracker:
         self.client = client
         self.run_id = ""
         self._experiment_id = experiment_id
+        self._adopted = ""
+        self._known_params: frozenset[str] = frozenset()
         self._waiting: list[Metric] = []
         self._flushed_s = time.monotonic()
 
-    def start_run(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> str:
+    def adopt(self, run_id: str) -> None:
+        """Let the next `start_run` go on in this run rather than make one."""
+        self._adopted = run_id
+
+    def start_run(
+        self, name: str, params: Mapping[str, object], tags: Mapping[str, str], parent: str | None = None
+    ) -> str:
         """Start a run and return its id.
 
         Args:
             name: shown in MLflow.
             params: the options of the run, see `params`.
             tags: more about the run; the process is added, so that a later one can tell that it was killed.
+            parent: the run below which this one is shown, in its experiment; None = it stands alone.
 
         Raises:
             StorageError: the store cannot be written.
@@ -57,20 +70,41 @@ class Tracker:
         self.flush()
         with self.errors():
             owned = {**tags, OWNER_TAG: current_owner()}
-            run = self.client.create_run(self._experiment_id, run_name=name, tags=owned)
+            run = self._go_on(name, owned) if self._adopted and not parent else self._create(name, owned, parent)
             self.run_id = str(run.info.run_id)
+            self._known_params = frozenset(run.data.params)
         self.params(params)
         return self.run_id
 
+    def _create(self, name: str, tags: dict[str, str], parent: str | None) -> "Run":
+        experiment_id = self._experiment_id
+        if parent is not None:
+            experiment_id = self.client.get_run(parent).info.experiment_id
+            tags = {**tags, PARENT_TAG: parent}
+        return self.client.create_run(experiment_id, run_name=name, tags=tags)
+
+    def _go_on(self, name: str, tags: dict[str, str]) -> "Run":
+        """Return the run that was adopted, running. What MLflow itself noted of it stays."""
+        from mlflow.entities import RunTag
+
+        run, self._adopted = self.client.get_run(self._adopted), ""
+        new = {tag: text for tag, text in tags.items() if not (tag.startswith("mlflow.") and tag in run.data.tags)}
+        self.client.update_run(run.info.run_id, status="RUNNING", name=name)
+        self.client.log_batch(run.info.run_id, tags=[RunTag(tag, text) for tag, text in new.items()])
+        return run
+
     def params(self, values: Mapping[str, object]) -> None:
         """Add parameters, as text of at most 6000 characters; what is unset (None, empty) is left out.
+
+        Those that a run had when it was adopted stay as they were written.
 
         Raises:
             StorageError: the store cannot be written, or has one of them with another value.
         """
         from mlflow.entities import Param
 
-        texts = [Param(key, _shown(value)) for key, value in values.items() if value not in _UNSET]
+        new = {key: value for key, value in values.items() if value not in _UNSET and key not in self._known_params}
+        texts = [Param(key, _shown(value)) for key, value in new.items()]
         with self.errors():
             for first in range(0, len(texts), PARAMS_A_BATCH):
                 self.client.log_batch(self.run_id, params=texts[first : first + PARAMS_A_BATCH])
@@ -151,9 +185,42 @@ class Tracker:
         server = place._replace(netloc=place.netloc.rpartition("@")[2]).geturl().rstrip("/")
         return f"{server}/#/experiments/{self._experiment_id}/runs/{self.run_id}"
 
+    def runs(self, tags: Mapping[str, str], beside: str | None = None) -> "list[Run]":
+        """Return the runs with all of these tags, the latest first; StorageError when the store cannot be asked.
+
+        Args:
+            tags: name and text of each.
+            beside: look in the experiment of this run; None = in ours.
+        """
+        condition = " and ".join(f"tags.`{name}` = '{text}'" for name, text in tags.items())
+        found: list[Run] = []
+        token: str | None = ""
+        with self.errors():
+            place = self._experiment_id if beside is None else self.client.get_run(beside).info.experiment_id
+            while token is not None:
+                page = self.client.search_runs([place], condition, max_results=RUNS_A_PAGE, page_token=token or None)
+                found += page
+                token = page.token or None
+        return found
+
+    def curve(self, run_id: str, name: str) -> list[float]:
+        """Return the points of a curve of a run, in order; StorageError when the store cannot be asked."""
+        with self.errors():
+            points = self.client.get_metric_history(run_id, name)
+        return [point.value for point in sorted(points, key=lambda point: (point.step, point.timestamp))]
+
+    def kill(self, run_id: str) -> None:
+        """Mark another run as KILLED; StorageError when the store cannot be written."""
+        with self.errors():
+            self.client.set_terminated(run_id, "KILLED")
+
     def knows_run(self, run_id: str) -> bool:
         """Return whether the store has the run; StorageError when it cannot be asked."""
         return self._status(run_id) is not None
+
+    def is_running(self, run_id: str) -> bool:
+        """Return whether the store has the run, as running; StorageError when it cannot be asked."""
+        return self._status(run_id) == "RUNNING"
 
     def ended_without_success(self, run_id: str) -> bool:
         """Return whether the store has the run, as killed or failed; StorageError when it cannot be asked."""
@@ -207,10 +274,17 @@ class Tracker:
 def open_tracker(settings: Settings) -> Tracker:
     """Return a tracker on the MLflow store of `settings`; see `tasks.mlflow_store.open_store`.
 
+    Where `mlflow run` started this process, the first run that is started is the one which it made.
+
     Raises:
         StorageError: the store or server cannot be reached.
     """
-    return Tracker(settings.mlflow_tracking_uri, *open_store(settings))
+    tracker = Tracker(settings.mlflow_tracking_uri, *open_store(settings))
+    given = os.environ.get(GIVEN_RUN)
+    if given and tracker.is_running(given):
+        tracker.adopt(given)
+    os.environ.pop(GIVEN_RUN, None)  # for one run, and for none of a process that this one starts
+    return tracker
 
 
 def _shown(value: object) -> str:

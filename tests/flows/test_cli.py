@@ -76,6 +76,11 @@ def test_options_written_as_words_are_read_back(
     )
 
 
+def test_an_empty_value_leaves_its_option_as_it_is_by_default():
+    words = ["--source=", "--seed", "", "--key-rules=", "--cache-weights", "", "--hold-back=", "--cache-size="]
+    assert read_options("train", TrainConfig, words)[0] == TrainConfig()
+
+
 def test_commas_separate_as_words_do():
     split, _ = read_options("train", TrainConfig, ["--feature-columns", "a", "b", "--cache-weights", "x=1", "y=2"])
     joined, _ = read_options("train", TrainConfig, ["--feature-columns", "a,b", "--cache-weights", "x=1,y=2", "--json"])
@@ -105,6 +110,8 @@ def test_commas_separate_as_words_do():
         ("train --drop-parameters a b --keep-parameters b", "drop_parameters and keep_parameters both name b"),
         ("preview", "source: required"),
         ("preview --source a --rows 0", "rows: Input should be greater than or equal to 1, got '0'"),
+        ("sweep --space seed", "space: takes NAME=VALUE, got 'seed'"),
+        ("sweep --space sed=1", "space: sed is not an option of train; did you mean seed"),
         ("evaluate --version newest", "version: String should match pattern"),
         ("evaluate --version 0", "version: String should match pattern"),
         ("evaluate --bundle b --version 1", "give bundle, or version and decision of a registered policy, not both"),

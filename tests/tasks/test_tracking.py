@@ -13,7 +13,7 @@ import pytest
 from infra.settings import Settings
 from learning.owner import current_owner, is_gone
 from schemas.errors import StorageError
-from tasks.tracking import METRICS_A_BATCH, OWNER_TAG, Tracker, open_tracker
+from tasks.tracking import GIVEN_RUN, METRICS_A_BATCH, OWNER_TAG, PARENT_TAG, Tracker, open_tracker
 from tasks.validate import ValidationReport
 from tasks.validation_log import log_validation
 
@@ -256,3 +256,45 @@ def test_a_first_run_prints_nothing_writes_nothing_elsewhere_and_import_starts_n
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert sorted(p.name for p in home.iterdir()) == ["mlartifacts", "mlflow.db"]
     assert list(elsewhere.iterdir()) == []
+
+
+def test_the_first_run_is_the_one_that_mlflow_run_made(
+    tracker: Tracker, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tracker.client.create_run("0", tags={"mlflow.source.name": "theirs"}).info.run_id
+    tracker.client.log_param(given, "cache_fraction", "5e-2")
+    monkeypatch.setenv(GIVEN_RUN, given)
+    opened = open_tracker(settings_of(home))
+    assert GIVEN_RUN not in os.environ
+    tags = {"mlflow.source.name": "ours", "decision": "ttl"}
+    assert opened.start_run("first", {"cache_fraction": 0.05, "seed": 1}, tags) == given
+    opened.fail("a gate said no")
+    run = tracker.client.get_run(given)
+    assert (run.info.status, run.info.run_name) == ("FAILED", "first")
+    assert run.data.params == {"cache_fraction": "5e-2", "seed": "1"}
+    assert (run.data.tags["mlflow.source.name"], run.data.tags["decision"]) == ("theirs", "ttl")
+    assert opened.start_run("second", {"cache_fraction": 0.1}, {}) != given
+    opened.finish()
+
+
+def test_a_run_that_has_ended_is_not_gone_on_with(
+    tracker: Tracker, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = tracker.start_run("ended", {}, {})
+    tracker.finish()
+    monkeypatch.setenv(GIVEN_RUN, ended)
+    opened = open_tracker(settings_of(home))
+    assert opened.start_run("new", {}, {}) != ended
+    opened.finish()
+
+
+def test_a_nested_run_is_in_the_experiment_of_its_parent(tracker: Tracker) -> None:
+    parent = tracker.client.create_run("0").info.run_id
+    tracker.start_run("trial 0", {}, {"sweep.trial": "0"}, parent=parent)
+    tracker.metric("validation", 0.2, 1)
+    tracker.metric("validation", 0.1, 0)
+    tracker.finish()
+    (found,) = tracker.runs({PARENT_TAG: parent, "sweep.trial": "0"}, beside=parent)
+    assert found.info.run_id == tracker.run_id
+    assert tracker.runs({PARENT_TAG: parent}) == []
+    assert tracker.curve(tracker.run_id, "validation") == [0.1, 0.2]
