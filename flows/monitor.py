@@ -7,13 +7,13 @@ from flows.compiling import say_if_compiling
 from flows.drifting import check_drift
 from flows.reading import REPORTS, StepClock
 from flows.registry import open_registry
+from flows.run_page import plots
 from flows.runtime import config_flow, io_task
 from schemas.upkeep import MonitorConfig
 from tasks.drift_plot import plot_drift
 from tasks.drift_words import drift_lines, drift_markdown, drift_verdict
 from tasks.registry.upkeep import in_production, trained_versions
 
-ARTIFACT_KEY = "monitor"
 EVENT = "ers.drift"  # what an automation waits for; the decision is part of its resource
 
 
@@ -27,7 +27,6 @@ def monitor(config: MonitorConfig) -> dict[str, Any]:
         found = check_drift(registry, config, champion, clock)
         plot = _plot(registry.home / REPORTS / f"monitor-{config.decision}", found)
     told = found.as_dict()
-    _publish(told, config.decision)
     if found.drifted:
         _emit(told, config.decision)
     return {"decision": config.decision, **told, "report": plot, "seconds": clock.seconds}
@@ -35,15 +34,6 @@ def monitor(config: MonitorConfig) -> dict[str, Any]:
 
 def _plot(folder: Path, found: Any) -> str | None:
     return str(io_task(plot_drift)(folder, found)) if found.families else None
-
-
-def _publish(told: dict[str, Any], decision: str) -> None:
-    from prefect.artifacts import create_markdown_artifact
-
-    text = f"# {drift_verdict(told)}\n\n{drift_markdown(told)}"
-    create_markdown_artifact(
-        text, key=ARTIFACT_KEY, description=f"Drift of the requests that cache-policy-{decision} serves"
-    )
 
 
 def _emit(told: dict[str, Any], decision: str) -> None:
@@ -55,6 +45,11 @@ def _emit(told: dict[str, Any], decision: str) -> None:
         "drifted": {name: statistics[name] for name in told["drifted_in"]},
     }
     emit_event(EVENT, {"prefect.resource.id": f"ers.cache-policy.{decision}"}, payload=payload)
+
+
+def page(result: dict[str, Any]) -> str:
+    """Return the result of the flow as Markdown: the verdict, what was compared, and the plot."""
+    return "\n\n".join([f"# {drift_verdict(result)}", drift_markdown(result), *plots(result["report"])])
 
 
 def summary(result: dict[str, Any]) -> str:

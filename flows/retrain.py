@@ -22,8 +22,6 @@ from tasks.registry.reconcile import heal
 from tasks.registry.store import model_name
 from tasks.registry.upkeep import TrainedVersion, in_production, newest_of, trained_versions
 
-ARTIFACT_KEY = "retrain"
-
 
 @config_flow(RetrainConfig)
 def retrain(config: RetrainConfig) -> dict[str, Any]:
@@ -35,7 +33,7 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
     trained = train(**_training(config, plan)) if plan.share else None
     version = trained["model"]["version"] if trained else plan.left
     promotion = _promoted(config, plan, version) if version else None
-    result = {
+    return {
         "decision": config.decision,
         "table": config.table,
         **plan.as_dict(),
@@ -45,8 +43,6 @@ def retrain(config: RetrainConfig) -> dict[str, Any]:
         "promotion": promotion,
         "seconds": clock.seconds,
     }
-    _publish(result)
-    return result
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,7 @@ def _training(config: RetrainConfig, plan: _Plan) -> dict[str, Any]:
     if plan.champion and all(options[name] is None for name in capacities):
         options |= {"cache_size": plan.champion.cache_size, "cache_bytes": plan.champion.cache_bytes}
     span = {"max_queries": plan.share.requests, "test_fraction": plan.share.test_fraction}
-    return {**options, **span, "source": NO_SOURCE, "candidate": True}
+    return {**options, **span, "source": NO_SOURCE, "challenger": True}
 
 
 def _promoted(config: RetrainConfig, plan: _Plan, version: int) -> dict[str, Any]:
@@ -134,16 +130,15 @@ def _told(trained: dict[str, Any]) -> dict[str, Any]:
     return {name: trained[name] for name in ("run_id", "tracking_uri", "model", "bundle", "report", "data", "cache")}
 
 
-def _publish(result: dict[str, Any]) -> None:
-    from prefect.artifacts import create_markdown_artifact
-
+def page(result: dict[str, Any]) -> str:
+    """Return the result of the flow as Markdown: what was done and why, and what the gate says."""
     parts = [f"# {_outcome(result)}", result["why"]]
     if result["drift"]:
         parts.append(drift_markdown(result["drift"]))
     if result["promotion"] and "gate" in result["promotion"]:
         checks = result["promotion"]["gate"]["checks"]
         parts += [f"- {'yes' if check['passed'] else '**no**'}: {check['name']}: {check['detail']}" for check in checks]
-    create_markdown_artifact("\n\n".join(parts), key=ARTIFACT_KEY, description="What retrain did, and why")
+    return "\n\n".join(parts)
 
 
 def _outcome(result: dict[str, Any]) -> str:

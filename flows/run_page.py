@@ -154,6 +154,11 @@ def _unheard(consequence: str) -> Iterator[None]:
         RUN_LOG.warning("Prefect's server did not take what this run shows, so %s: %s", consequence, reason[0])
 
 
+def plots(report: str | None) -> list[str]:
+    """Return the plots of a report, a folder, as parts of a page of Markdown; none where there is no report."""
+    return [picture(path, path.stem) for path in sorted(Path(report).glob("*.png"))] if report else []
+
+
 def picture(path: Path, title: str) -> str:
     """Return the PNG at `path` as part of a page of Markdown, whole, so that it shows as long as the page does."""
     from PIL import Image

@@ -47,7 +47,10 @@ HIDDEN_FROM_LEVEL = {
 
 def configure(settings: Settings) -> None:
     """Set the variables that libraries read when they are imported, and how runs are logged; what is set wins."""
-    for name, value in library_variables(settings).items():
+    variables = library_variables(settings.ers_home) | {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING"}
+    if settings.prefect_api_url:
+        variables["PREFECT_API_URL"] = settings.prefect_api_url
+    for name, value in variables.items():
         os.environ.setdefault(name, value)
     run_page.quieten()
 
@@ -149,7 +152,8 @@ def config_flow(config: type[Config]) -> Callable[[Callable[[Config], dict[str, 
                 result = body(parse(config, options))
             except ErsError as error:
                 return run_page.failed(error)
-            run_page.publish(f"{name}-result", _page(body, result), f"What came of {name}")
+            if run_page.is_watched():
+                run_page.publish(f"{name}-result", _page(name, result), f"What came of {name}")
             return result
 
         name = body.__name__
@@ -163,12 +167,12 @@ def config_flow(config: type[Config]) -> Callable[[Callable[[Config], dict[str, 
     return decorate
 
 
-def _page(body: Callable[..., object], result: dict[str, Any]) -> str:
+def _page(flow: str, result: dict[str, Any]) -> str:
     """Return the result of a flow as Markdown: by `page` of its module, or else what the command line would print."""
-    module = sys.modules[body.__module__]
+    module = importlib.import_module(f"flows.{flow}")
     if hasattr(module, "page"):
         return str(module.page(result))
-    return f"```\n{module.summary(result)}\n```\n"
+    return "\n\n".join([f"```\n{module.summary(result)}\n```", *run_page.plots(result.get("report"))])
 
 
 def _signature(config: type[FlowConfig]) -> inspect.Signature:

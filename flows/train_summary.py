@@ -4,10 +4,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.run_page import picture
+from flows.run_page import plots
 from learning.problem import CacheProblem
 from tasks.model_card import scores_markdown
-from tasks.report import PLOTS
 from tasks.verdict import score_rows, verdict
 
 
@@ -25,8 +24,7 @@ def page(result: dict[str, Any]) -> str:
 def scores_page(result: dict[str, Any], heading: str, remarks: list[str], paths: list[str]) -> str:
     """Return scores as Markdown: what was judged, the verdict, all policies, the plots of the report, the paths."""
     scores = scores_markdown(result["algorithm"], result, _is_weighed(result))
-    plots = [picture(path, path.stem) for path in map(Path(result["report"]).joinpath, PLOTS) if path.exists()]
-    return "\n\n".join([heading, scores, *remarks, *plots, "```\n" + "\n".join(paths) + "\n```"])
+    return "\n\n".join([heading, scores, *remarks, *plots(result["report"]), "```\n" + "\n".join(paths) + "\n```"])
 
 
 def shown_problem(problem: CacheProblem) -> dict[str, Any]:

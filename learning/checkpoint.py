@@ -23,7 +23,7 @@ _ROOT = Path(__file__).parents[1]
 _SOURCES = ("cachesim", "envs", "learning", "schemas")
 _LIBRARIES = ("torch", "stable-baselines3", "gymnasium", "numpy", "numba")
 DATA_OPTIONS = set(ReadConfig.model_fields) - {"key_sample"}  # the fingerprint of the data says all of these
-_LATER_OPTIONS = {"seeds", "candidate"}  # how many trainings follow, and what becomes of the policy
+_LATER_OPTIONS = {"seeds", "challenger"}  # how many trainings follow, and what becomes of the policy
 
 
 def training_identity(problem: CacheProblem, config: TrainConfig) -> str:

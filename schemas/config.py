@@ -307,7 +307,7 @@ class TrainingConfig(FlowConfig):
 class TrainConfig(TrainingConfig, ReadConfig):
     """Learn what a cache should keep, judge it on later requests, export it and register it."""
 
-    candidate: bool = Field(
+    challenger: bool = Field(
         default=False, description="whether the next retrain is to judge this policy, and to promote it when it passes"
     )
 

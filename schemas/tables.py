@@ -147,7 +147,7 @@ rl_models = sa.Table(
     sa.Column("data_fingerprint", sa.String(64)),
     sa.Column("data_profile", sa.JSON, doc="distributions of the training requests, see schemas.bundle"),
     sa.Column("data_watermark", sa.String(64), doc="up to where rows were read, TIMESTAMP_US:ID; null: unknown"),
-    sa.Column("candidate", sa.Boolean, doc="whether retrain is to judge it"),
+    sa.Column("challenger", sa.Boolean, doc="whether retrain is to judge it"),
     sa.Column("bundle_sha256", sa.String(64)),
     sa.Column("model_base64", LONG_TEXT, doc="the TorchScript file"),
     sa.Column("created_at", UtcDateTime, nullable=False, default=utc_now),

@@ -17,7 +17,7 @@ THRESHOLD_COLOUR, NEWEST_COLOUR = "#b2182b", "#e08214"
 
 
 def plot_drift(folder: Path, found: Drift) -> Path:
-    """Write the plot into `folder`, which is made if need be; return its path."""
+    """Write the plot into `folder`, which is made if need be; return `folder`."""
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def plot_drift(folder: Path, found: Drift) -> Path:
     )
     all_axes[-1].set_xlabel("end of the window, UTC")
     write_figure(folder / PLOT, figure)
-    return folder / PLOT
+    return folder
 
 
 def _shown(family: Family) -> list[Statistic]:

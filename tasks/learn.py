@@ -185,7 +185,7 @@ def model_row(
         "training_duration_seconds": trained.seconds,
         "data_profile": profile.model_dump(mode="json"),
         "data_watermark": str(mark),
-        "candidate": config.candidate,
+        "challenger": config.challenger,
         "metrics": evaluation_dict(judged.evaluation),
         "trained_at": utc_now(),
     }

@@ -1,10 +1,10 @@
-"""`python -m infra.stack up | down | status`: what `make up`, `make down` and `make status` run."""
+"""`python -m infra.stack up | down | status`: what `make up`, `make down` and `make status` run; and `deploy`."""
 
 import argparse
 import sys
 
 from infra.settings import load_settings
-from infra.stack.commands import down, status, up
+from infra.stack.commands import deploy, down, status, up
 from infra.stack.place import say
 from schemas.errors import ErsError
 
@@ -19,12 +19,13 @@ def main(words: list[str]) -> int:
     starting.add_argument("--foreground", action="store_true", help="stay, for containers; logs to standard output")
     commands.add_parser("down", help="end what up has started")
     commands.add_parser("status", help="say what runs")
+    commands.add_parser("deploy", help="deploy prefect.yaml to the server at PREFECT_API_URL, and start nothing")
     options = parser.parse_args(words)
     try:
         settings = load_settings()
         if options.command == "up":
             return up(settings, options.foreground)
-        return down(settings) if options.command == "down" else status(settings)
+        return {"down": down, "status": status, "deploy": deploy}[options.command](settings)
     except ErsError as error:
         say(f"error: {' '.join(str(error).split())}")
         return error.exit_status

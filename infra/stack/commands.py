@@ -1,4 +1,4 @@
-"""The commands: up, down and status."""
+"""The commands: up, down, status and deploy."""
 
 import contextlib
 import signal
@@ -178,6 +178,22 @@ def status(settings: Settings) -> int:
         what = f"{record.url}  process {record.pid}  log {place.log(name)}" if record else "not running"
         sys.stdout.write(f"{TITLES[name]:<10}{what}\n")
     return 0 if place.alive(WORKER) else 1
+
+
+def deploy(settings: Settings) -> int:
+    """Give an external server the work pool, the deployments and what ends runs that died; return the exit status.
+
+    Raises:
+        ConfigError: no server is set.
+        ServerError: it does not answer, or refuses.
+    """
+    api_url = settings.prefect_api_url
+    if api_url is None:
+        raise ConfigError("PREFECT_API_URL is not set: it says where to deploy; `make up` has a server of its own")
+    variables = library_variables(settings.ers_home) | {"PREFECT_API_URL": api_url}
+    set_up(PrefectApi(api_url), variables, settings.ers_crashed_after_s)
+    sys.stdout.write(f"prefect.yaml is deployed at {api_url}\n")
+    return 0
 
 
 @contextlib.contextmanager

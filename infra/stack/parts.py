@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
+from infra.environment import library_variables
 from infra.settings import Settings
 from infra.stack.children import Part
 from infra.stack.place import MLFLOW, PREFECT, WORKER, Place, Record, say
@@ -33,14 +34,7 @@ LAST_ERROR_CHARS = 300
 
 def shared_variables(place: Place) -> dict[str, str]:
     """Return the variables that all processes of the stack have, beside those that they inherit."""
-    return {
-        "ERS_HOME": str(place.home),
-        "PREFECT_HOME": str(place.home / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "true",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "NO_COLOR": "1",
-    }
+    return {**library_variables(place.home), "ERS_HOME": str(place.home), "NO_COLOR": "1"}
 
 
 def prefect_server(place: Place, port: int) -> Part:
@@ -83,8 +77,8 @@ def worker(place: Place, settings: Settings, api_url: str, tracking_uri: str) ->
         "PREFECT_API_URL": api_url,
         "MLFLOW_TRACKING_URI": tracking_uri,
         "ERS_EXPORTS": str(exports.resolve()),
-        "OMP_WAIT_POLICY": "PASSIVE",
         "PREFECT_LOGGING_TO_API_ENABLED": "true",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",  # what runs say is in the log without Prefect's help
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_WORKER_ENABLE_CANCELLATION": "true",  # also of runs that wait for their process

@@ -24,7 +24,7 @@ class TrainedVersion:
         watermark: up to where they were read; None = unknown, an earlier release registered it.
         trained_at: when.
         cache_size, cache_bytes: the capacity in objects or in bytes; the other one is None.
-        awaits_judgement: whether it is a candidate of which nobody has decided anything.
+        awaits_judgement: whether it is a challenger of which nobody has decided anything.
         since: when the last decision on it was made; None = none was.
     """
 
@@ -49,7 +49,7 @@ def trained_versions(engine: sa.Engine, decision: str) -> list[TrainedVersion]:
     """Return the versions of the registered model for a decision, by number; StorageError when the database fails."""
     c = rl_models.c
     of_data = (c.table_name, c.data_watermark, c.cache_size, c.cache_bytes)
-    columns = (c.mlflow_run_id, c.version, c.stage, c.candidate, *of_data)
+    columns = (c.mlflow_run_id, c.version, c.stage, c.challenger, *of_data)
     name = model_name(decision)
     query = sa.select(*columns, sa.func.coalesce(c.trained_at, c.created_at).label("trained_at"))
     with storage_errors(engine.url), engine.connect() as connection:
@@ -65,7 +65,7 @@ def trained_versions(engine: sa.Engine, decision: str) -> list[TrainedVersion]:
             trained_at=row.trained_at,
             cache_size=row.cache_size,
             cache_bytes=row.cache_bytes,
-            awaits_judgement=bool(row.candidate) and row.mlflow_run_id not in verdicts,
+            awaits_judgement=bool(row.challenger) and row.mlflow_run_id not in verdicts,
             since=verdicts[row.mlflow_run_id].created_at if row.mlflow_run_id in verdicts else None,
         )
         for row in rows

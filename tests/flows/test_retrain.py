@@ -141,13 +141,13 @@ def worse(steady: object, service: Service) -> Done:
 def watched(worse: object, service: Service) -> tuple[Done, str]:
     """A night in which things have turned; and the artifact about it."""
     service.record(2, turned=True)
-    return service.monitor(), service.artifact("monitor")
+    return service.monitor(), service.artifact("monitor-result")
 
 
 @pytest.fixture(scope="module")
 def turned(watched: object, service: Service) -> tuple[Done, str]:
     """A retrain after it; and the artifact about it."""
-    return service.retrain("--max-queries", NIGHT), service.artifact("retrain")
+    return service.retrain("--max-queries", NIGHT), service.artifact("retrain-result")
 
 
 def test_an_empty_table_is_nothing_to_do(empty: tuple[Done, Done]) -> None:

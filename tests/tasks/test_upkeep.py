@@ -42,7 +42,7 @@ def test_a_version_tells_its_table_watermark_and_capacity(add, engine):
 
 
 @pytest.mark.parametrize(
-    ("candidate", "events", "awaits"),
+    ("challenger", "events", "awaits"),
     [
         (True, (mirror.INTENDED, mirror.REGISTERED), True),
         (True, (mirror.REGISTERED, mirror.CHANGED, mirror.RESTORED), True),
@@ -53,8 +53,8 @@ def test_a_version_tells_its_table_watermark_and_capacity(add, engine):
         (True, (mirror.REGISTERED, mirror.MOVING, mirror.PROMOTED, mirror.ARCHIVED), False),
     ],
 )
-def test_a_candidate_awaits_its_judgement_until_somebody_decided(candidate, events, awaits, add, engine):
-    add(1, *events, candidate=candidate)
+def test_a_challenger_awaits_its_judgement_until_somebody_decided(challenger, events, awaits, add, engine):
+    add(1, *events, challenger=challenger)
     (version,) = trained_versions(engine, "ttl")
     assert version.awaits_judgement is awaits
 

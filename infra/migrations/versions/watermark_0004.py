@@ -14,10 +14,10 @@ depends_on = None
 def upgrade() -> None:
     """Add the columns; of the models that are there both are unknown."""
     add_column("rl_models", sa.Column("data_watermark", sa.String(64)))
-    add_column("rl_models", sa.Column("candidate", sa.Boolean))
+    add_column("rl_models", sa.Column("challenger", sa.Boolean))
 
 
 def downgrade() -> None:
     """Drop them."""
-    op.drop_column("rl_models", "candidate")
+    op.drop_column("rl_models", "challenger")
     op.drop_column("rl_models", "data_watermark")
