@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from infra.environment import library_variables
 from infra.settings import Settings, masked_url
 from infra.stack import children, parts
 from infra.stack.children import Part
