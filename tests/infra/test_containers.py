@@ -121,9 +121,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def image_variables(home: Path) -> dict[str, str]:
     """The environment of the image, its state in `home`."""
-    block = re.search(r"^ENV PATH=/opt/ers/bin.*?PYTHONPATH.*?(?=^\w)", DOCKERFILE, re.M | re.S)
-    assert block
-    pairs = (word.partition("=") for word in shlex.split(block.group(0).replace("\\\n", " "))[1:])
+    blocks = re.findall(r"^ENV ((?:.*\\\n)*.*)$", DOCKERFILE, re.M)
+    (block,) = (block for block in blocks if "PYTHONPATH" in block)
+    pairs = (word.partition("=") for word in shlex.split(block.replace("\\\n", " ")))
     variables = {name: value.replace("/var/lib/ers", str(home)) for name, _, value in pairs}
     own = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     return variables | own | {"PYTHONPATH": ""}
