@@ -1,4 +1,4 @@
-"""`retrain` ended in the middle, or started twice: what was left is judged, not trained again, and one version serves."""
+"""`retrain` ended in the middle, or started twice: what was left is judged, not trained again; one version serves."""
 
 from pathlib import Path
 
