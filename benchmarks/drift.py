@@ -1,6 +1,6 @@
 """How often `monitor` says drift: where nothing has changed, and where something has.
 
-    python -m benchmarks.drift [--json] [--seeds 5] [--requests 100000] [--traces web12 orm_busy ...]
+    python -m benchmarks.drift [--json] [--seeds 3] [--requests 100000] [--traces web12 orm_busy ...]
 
 The first 70 % of the requests are those that a policy was made from (A2C, trained on the first 60 % of them, cache of
 500 objects). What comes later is checked window by window, each against the same reference, with the default options.
@@ -81,7 +81,7 @@ CHANGES: dict[str, Change] = {
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what can be chosen."""
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--traces", nargs="*", default=TRACES, help="names of shared traces")
 
