@@ -1,4 +1,4 @@
-"""MLproject: the entry points are the flows, their parameters the options, and `mlflow run` gets back the run it made."""
+"""MLproject: the entry points are the flows, their parameters the options; `mlflow run` gets back the run it made."""
 
 import os
 import shlex
