@@ -1,4 +1,4 @@
-"""MLproject: entry points are flows, their parameters options, and `mlflow run` gets back the run it made."""
+"""MLproject: the entry points are the flows, their parameters the options; `mlflow run` gets back the run it made."""
 
 import os
 import shlex
