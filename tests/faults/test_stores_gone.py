@@ -6,9 +6,8 @@ is back, so that the next one settles what it left.
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,6 +16,7 @@ import pytest
 from benchmarks.servers import PASSWORD, USER
 from infra.settings import Settings
 from tests.databases import started
+from tests.faults import mounts
 from tests.faults.forks import Forks, Outcome
 from tests.faults.registry_trial import Trial
 from tests.servers import free_port, serving
@@ -134,28 +134,17 @@ def test_an_mlflow_server_that_is_killed_is_told_and_settled_later(mlflow_server
 # --- the disk ---
 
 
-def _mount(*words: object) -> None:
-    done = subprocess.run(["mount", *map(str, words)], check=False, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-
-
 @pytest.fixture(scope="module")
 def small_disk(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     """A registry whose home is a file system of 32 MB."""
     folder = tmp_path_factory.mktemp("disk")
     home = folder / "home"
     home.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("a file system can be mounted by root only")
-    _mount("-t", "tmpfs", "-o", "size=32m", "tmpfs", home)
     settings = Settings(_env_file=None, ers_home=home, db_url=f"sqlite:///{home}/ers.db")
-    try:
+    with mounts.small_disk(home, "32m"):
         trial = Trial(forks, settings, folder / "template")
         yield trial
         trial.engine.dispose()
-    finally:
-        subprocess.run(["umount", "--lazy", str(home)], check=True)  # MLflow keeps its database open
 
 
 def fill(home: Path) -> None:
@@ -176,23 +165,12 @@ def test_a_disk_that_is_full_is_told_and_settled_once_there_is_room(step: str, s
     assert_mended(small_disk, operation, champion)
 
 
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Let nobody write to the folder."""
-    _mount("--bind", folder, folder)
-    try:
-        _mount("-o", "remount,bind,ro", folder)
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def test_a_registration_whose_artifacts_cannot_be_written_is_told_and_registers_when_they_can(
     small_disk: Trial,
 ) -> None:
     small_disk.reset()
     before = small_disk.rows, small_disk.events
-    with read_only(small_disk.home / "mlartifacts"):
+    with mounts.read_only(small_disk.home / "mlartifacts"):
         outcome = small_disk.forks.run("train_end", small_disk.settings)
     assert_told(small_disk, outcome, "Read-only file system")
     assert (small_disk.rows, small_disk.events) == before
