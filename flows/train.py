@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from flows.compiling import kernels_on_the_way
 from flows.judging import open_store, tracked
-from flows.reading import Requests, StepClock, read_requests
+from flows.reading import REPORTS, Requests, StepClock, read_requests
 from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
 from flows.train_summary import shown_problem
 from flows.train_summary import summary as summary  # the result of this flow as text
@@ -28,6 +28,7 @@ from tasks.checkpoints import remove_checkpoints
 from tasks.extract import require_features
 from tasks.feature_columns import FeaturePlan
 from tasks.learn import export, judge, learn, model_row
+from tasks.registry.bundles import BUNDLES, run_folder
 from tasks.registry.reconcile import heal
 from tasks.registry.register import RegisteredModel, register
 from tasks.report import write_report
@@ -133,7 +134,7 @@ def _run(place: _Workplace, requests: Requests, problem: CacheProblem, config: T
 
 def _learn(place: _Workplace, run_id: str, profile: DataProfile, problem: CacheProblem, config: TrainConfig) -> Outcome:
     engine, tracker, clock, home = place.engine, place.tracker, place.clock, place.settings.ers_home
-    name = f"{config.decision}-{config.algorithm}-{run_id}"
+    name = run_folder(config.decision, config.algorithm, run_id)
     with clock.step("train"), progress("train", "decisions") as on_progress:
         learned = io_task(learn)(problem, config, tracker, on_progress, say, home / "checkpoints")
     trained, curves = learned.trained, learned.curves
@@ -145,9 +146,9 @@ def _learn(place: _Workplace, run_id: str, profile: DataProfile, problem: CacheP
         evaluation = judged.evaluation
         scores = evaluation_dict(evaluation)
     with clock.step("export"):
-        bundle = io_task(export)(problem, trained, judged, config, profile, home / "bundles" / name)
+        bundle = io_task(export)(problem, trained, judged, config, profile, home / BUNDLES / name)
     with clock.step("report"):
-        report = io_task(write_report)(home / "reports" / name, config.algorithm, scores, evaluation.timeline, curves)
+        report = io_task(write_report)(home / REPORTS / name, config.algorithm, scores, evaluation.timeline, curves)
         log_report(tracker, report, load_bundle(bundle).metadata)
     with clock.step("register"):
         row = model_row(problem, trained, judged, config, curves, profile, database_kind(engine))
