@@ -17,7 +17,7 @@ from benchmarks.servers import PASSWORD, USER
 from infra.settings import Settings
 from tests.databases import started
 from tests.faults import mounts
-from tests.faults.forks import Forks, Outcome
+from tests.faults.forks import Fork, Forks, Outcome
 from tests.faults.registry_trial import Trial
 from tests.servers import free_port, serving
 
@@ -30,11 +30,17 @@ STEPS = (  # operation, the step at which its process is stopped, the champion o
 )
 
 
-def interrupted(trial: Trial, operation: str, step: str, take_away: Callable[[], object]) -> Outcome:
-    """Run an operation, from whose step on a store is gone."""
+def stopped(trial: Trial, operation: str, step: str) -> Fork:
+    """Start an operation and wait until it is stopped at a step."""
     fork = trial.forks.start(operation, trial.settings, after=step, ending=signal.SIGSTOP)
     fork.wait("T")
     assert fork.state() == "T", f"{operation} ended before {step}: {fork.ended()}"
+    return fork
+
+
+def interrupted(trial: Trial, operation: str, step: str, take_away: Callable[[], object]) -> Outcome:
+    """Run an operation, from whose step on a store is gone."""
+    fork = stopped(trial, operation, step)
     try:
         take_away()
     finally:
@@ -109,9 +115,9 @@ class MlflowServer:
         self._running.close()
 
 
-@pytest.fixture(scope="module")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    home = tmp_path_factory.mktemp("mlflow") / "home"
+@pytest.fixture
+def mlflow_server(tmp_path: Path) -> Iterator[MlflowServer]:
+    home = tmp_path / "home"
     home.mkdir()
     server = MlflowServer(home)
     server.start()
@@ -123,11 +129,19 @@ def test_an_mlflow_server_that_is_killed_is_told_and_settled_later(mlflow_server
     home, uri = mlflow_server.home, mlflow_server.url.replace("//", f"//{USER}:{quote(PASSWORD, safe='')}@")
     settings = Settings(_env_file=None, ers_home=home, db_url=f"sqlite:///{home}/ers.db", mlflow_tracking_uri=uri)
     trial = Trial(forks, settings, home.parent / "template")
-    for operation, step, champion in (("promote", "move: alias set", 3), ("train_end", "register: intent recorded", 3)):
-        outcome = interrupted(trial, operation, step, mlflow_server.kill)
-        mlflow_server.start()
+    at_work = [
+        stopped(trial, "train_end", "register: intent recorded"),
+        stopped(trial, "promote", "move: alias set"),
+    ]
+    mlflow_server.kill()
+    for fork in at_work:
+        os.kill(fork.pid, signal.SIGCONT)
+    outcomes = [fork.ended() for fork in at_work]
+    mlflow_server.start()
+    for outcome in outcomes:
         assert_told(trial, outcome, "***@127.0.0.1", "check MLFLOW_TRACKING_URI")
-        assert_mended(trial, operation, champion)
+    for operation in ("promote", "train_end"):
+        assert_mended(trial, operation, 3)
     trial.engine.dispose()
 
 
