@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flows import run_page
 from flows.compiling import kernels_on_the_way
 from flows.judging import open_store, tracked
-from flows.reading import Requests, StepClock, read_requests
+from flows.reading import REPORTS, Requests, StepClock, read_requests
 from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
 from flows.train_summary import page as page  # the result of this flow as Markdown
 from flows.train_summary import shown_problem
@@ -29,6 +29,7 @@ from tasks.checkpoints import remove_checkpoints
 from tasks.extract import require_features
 from tasks.feature_columns import FeaturePlan, named_columns
 from tasks.learn import export, judge, learn, model_row
+from tasks.registry.bundles import BUNDLES, run_folder
 from tasks.registry.reconcile import heal
 from tasks.registry.register import RegisteredModel, register
 from tasks.report import write_report
@@ -135,7 +136,7 @@ def _run(place: _Workplace, requests: Requests, problem: CacheProblem, config: T
 def _learn(place: _Workplace, run_id: str, requests: Requests, problem: CacheProblem, config: TrainConfig) -> Outcome:
     profile = requests.profile
     engine, tracker, clock, home = place.engine, place.tracker, place.clock, place.settings.ers_home
-    name = f"{config.decision}-{config.algorithm}-{run_id}"
+    name = run_folder(config.decision, config.algorithm, run_id)
     with clock.step("train"), progress("train", "decisions") as on_progress:
         learned = io_task(learn, name="train")(problem, config, tracker, on_progress, say, home / "checkpoints")
     trained, curves = learned.trained, learned.curves
@@ -147,10 +148,10 @@ def _learn(place: _Workplace, run_id: str, requests: Requests, problem: CachePro
         evaluation = judged.evaluation
         scores = evaluation_dict(evaluation)
     with clock.step("export"):
-        bundle = io_task(export)(problem, trained, judged, config, profile, home / "bundles" / name)
+        bundle = io_task(export)(problem, trained, judged, config, profile, home / BUNDLES / name)
     with clock.step("report"):
         report = io_task(write_report, name="report")(
-            home / "reports" / name, config.algorithm, scores, evaluation.timeline, curves
+            home / REPORTS / name, config.algorithm, scores, evaluation.timeline, curves
         )
         log_report(tracker, report, load_bundle(bundle).metadata, run_page.address())
     with clock.step("register"):

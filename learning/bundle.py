@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from learning.bundle_json import content_sha256, one_line, read_json, validated
-from learning.bundle_scores import check_shapes, require_close
+from learning.bundle_scores import Golden, check_shapes, require_close
 from learning.torch_script import FloatArray, load_torch_script, torch_scorer
 from schemas.bundle import SCHEMA_VERSION, BundleMetadata, GoldenRows
 from schemas.errors import BundleError
@@ -35,12 +35,14 @@ class LoadedBundle:
         metadata: its description.
         module: the TorchScript policy, on the CPU: raw features float32 [n, f] -> scores float32 [n] or [n, actions].
         sha256: names this very bundle, see `bundle_sha256`.
+        golden: the states that the policy scored as recorded.
     """
 
     folder: Path
     metadata: BundleMetadata
     module: torch.jit.ScriptModule
     sha256: str
+    golden: Golden
 
     def scores(self, features: FloatArray) -> FloatArray:
         """Return the scores of raw `features`, float32 [n, f]: [n], or [n, actions]; the highest is taken."""
@@ -61,10 +63,10 @@ def load_bundle(folder: Path) -> LoadedBundle:
     for name in HASHED_FILES:
         if digest(contents[name]) != metadata.files[name]:
             raise _changed(folder, name)
-    bundle = LoadedBundle(folder, metadata, load_policy(folder, contents[POLICY]), metadata.sha256)
-    what = f"bundle {folder}: {GOLDEN}"
-    _check_golden(bundle, validated(GoldenRows, read_json(contents[GOLDEN], what), what))
-    return bundle
+    module = load_policy(folder, contents[POLICY])
+    golden = _golden(folder, contents[GOLDEN], len(metadata.features))
+    _check_golden(folder, module, golden)
+    return LoadedBundle(folder, metadata, module, metadata.sha256, golden)
 
 
 def bundle_sha256(folder: Path) -> str:
@@ -167,21 +169,26 @@ def _changed(folder: Path, name: str) -> BundleError:
     return BundleError(f"bundle {folder}: {name} was changed since it was exported; export it again")
 
 
-def _check_golden(bundle: LoadedBundle, golden: GoldenRows) -> None:
-    what = f"bundle {bundle.folder}: {GOLDEN}"
-    inputs = _float32(golden.inputs, what)  # [g, K, f], None -> NaN
-    expected = _float32(golden.scores, what)  # [g, K] or [g, actions]
+def _golden(folder: Path, content: bytes, n_features: int) -> Golden:
+    what = f"bundle {folder}: {GOLDEN}"
+    recorded = validated(GoldenRows, read_json(content, what), what)
+    golden = Golden(_float32(recorded.inputs, what), _float32(recorded.scores, what))  # None -> NaN
     try:
-        check_shapes(inputs, expected, len(bundle.metadata.features))
+        check_shapes(golden.inputs, golden.scores, n_features)
     except BundleError as error:
         raise BundleError(f"{what}: {error}") from None
-    if expected.argmax(axis=1).tolist() != golden.decisions:
+    if golden.scores.argmax(axis=1).tolist() != recorded.decisions:
         raise BundleError(f"{what}: its decisions do not follow from its scores; export it again")
+    return golden
+
+
+def _check_golden(folder: Path, module: torch.jit.ScriptModule, golden: Golden) -> None:
+    what = f"bundle {folder}: {GOLDEN}"
     try:
-        scores = bundle.scores(inputs.reshape(-1, inputs.shape[2])).reshape(expected.shape)
+        scores = golden.scored_by(torch_scorer(module))
     except Exception as error:  # whatever the code in the file does
         raise BundleError(f"{what}: {POLICY} cannot score it: {one_line(error)}; export it again") from None
-    require_close(f"bundle {bundle.folder}: {POLICY} against {GOLDEN}", scores, expected)
+    require_close(f"bundle {folder}: {POLICY} against {GOLDEN}", scores, golden.scores)
 
 
 def _float32(numbers: Any, what: str) -> FloatArray:

@@ -1,11 +1,35 @@
 """The scores of a bundle's policy: of which states they prove something, and how far two runtimes may differ."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from learning.torch_script import FloatArray
 from schemas.errors import BundleError
 
 TOLERANCE = 1e-5  # largest difference of a score, see `tolerance_of`
+
+
+class Golden(NamedTuple):
+    """States whose scores are known.
+
+    Attributes:
+        inputs: float32 [g, K, f], raw; NaN = unknown. Of a decision on a miss K = 1.
+        scores: float32 [g, K], or [g, actions] of a decision on a miss.
+    """
+
+    inputs: FloatArray
+    scores: FloatArray
+
+    @property
+    def rows(self) -> FloatArray:
+        """The inputs one below the other, float32 [g * K, f]."""
+        return self.inputs.reshape(-1, self.inputs.shape[2])
+
+    def scored_by(self, score: Callable[[FloatArray], FloatArray]) -> FloatArray:
+        """Return what `score`, [n, f] -> [n] or [n, actions], gives for them, in the shape of `scores`."""
+        return score(self.rows).reshape(self.scores.shape)
 
 
 def tolerance_of(scores: FloatArray) -> float:

@@ -3,11 +3,8 @@
 Neither Gymnasium nor Stable-Baselines3 is imported, and nothing is unpickled: TorchScript gives the weights.
 """
 
-import hashlib
-
 import numpy as np
 import torch
-from pydantic import ValidationError
 
 from cachesim.categories import Indicator
 from cachesim.decider import Decider, scores_of
@@ -15,9 +12,9 @@ from cachesim.features import TRANSFORMS, Feature, Float32Array, Normaliser, fea
 from cachesim.misses import miss_features
 from cachesim.scorer import Scorer, score_raw
 from learning.bundle import GOLDEN, LoadedBundle
-from learning.bundle_scores import tolerance_of
+from learning.bundle_scores import require_close
 from learning.networks import DecisionNet, ExportedPolicy, PolicyNet, ScorerNet, normaliser_of
-from schemas.bundle import BundleMetadata, GoldenRows
+from schemas.bundle import BundleMetadata
 from schemas.errors import BundleError
 
 
@@ -34,9 +31,8 @@ def compiled_policy(bundle: LoadedBundle) -> Scorer | Decider:
     if normaliser.transform.tolist() != wanted:
         raise BundleError(f"bundle {bundle.folder}: its network transforms features in another way; train it again")
     policy = exported.net.compiled(normaliser)
-    inputs, expected = _golden(bundle)  # [g, K, f] and [g, K] or [g, actions]
-    rows = inputs.reshape(-1, inputs.shape[2])
-    _require_close(bundle, compiled_scores(policy, rows).reshape(expected.shape), expected)
+    scores = bundle.golden.scored_by(lambda rows: compiled_scores(policy, rows))
+    require_close(f"bundle {bundle.folder}: the compiled network against {GOLDEN}", scores, bundle.golden.scores)
     return policy
 
 
@@ -103,23 +99,3 @@ def _net(bundle: LoadedBundle, first: torch.Size, last: torch.Size) -> PolicyNet
 def _blank(n_features: int) -> Normaliser:
     arrays = (np.zeros(n_features, np.float32) for _ in range(3))  # of their own: they are written over
     return Normaliser(np.zeros(n_features, np.int64), *arrays)
-
-
-def _golden(bundle: LoadedBundle) -> tuple[Float32Array, Float32Array]:
-    what = f"bundle {bundle.folder}: {GOLDEN}"
-    try:
-        content = (bundle.folder / GOLDEN).read_bytes()
-        if hashlib.sha256(content).hexdigest() != bundle.metadata.files[GOLDEN]:
-            raise BundleError(f"{what} was changed since it was loaded; export it again")
-        golden = GoldenRows.model_validate_json(content)
-    except OSError as error:
-        raise BundleError(f"{what} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        raise BundleError(f"{what} is not valid: {error.errors()[0]['msg']}; export it again") from None
-    return np.array(golden.inputs, np.float32), np.array(golden.scores, np.float32)
-
-
-def _require_close(bundle: LoadedBundle, scores: Float32Array, expected: Float32Array) -> None:
-    worst = float(np.abs(scores - expected).max())
-    if not worst <= tolerance_of(expected):  # also when one is NaN
-        raise BundleError(f"bundle {bundle.folder}: the compiled network differs from {GOLDEN} by {worst:.3g}")

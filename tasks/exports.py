@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from learning.bundle import FILES, LoadedBundle, load_bundle
-from learning.work_folder import sync, work_folder
-from schemas.errors import BundleError, ConfigError, StorageError
+from learning.work_folder import sync
+from schemas.errors import BundleError, ConfigError
+from tasks.work_folder import work_folder, writing
 
 
 def export_target(root: Path, into: str) -> Path:
@@ -28,16 +29,13 @@ def export_copy(bundle: LoadedBundle, folder: Path) -> bool:
         BundleError: the bundle was changed since it was loaded.
         StorageError: it cannot be written.
     """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
         if _is_taken(folder):
             _require_same(bundle, folder)
             return False
         with work_folder(folder.parent) as work:
             _copy(bundle, work / folder.name).rename(folder)
         sync(folder.parent)
-    except OSError as error:
-        raise StorageError(f"export to {folder}: {error.strerror} ({error.filename})") from error
     return True
 
 

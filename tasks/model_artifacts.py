@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from learning.bundle import GOLDEN, POLICY, LoadedBundle, digest
-from schemas.bundle import GoldenRows
+from learning.bundle import POLICY, LoadedBundle, digest
 from tasks.tracking import Tracker
 from tasks.work_folder import work_folder
 
@@ -78,6 +77,5 @@ def _save_model(loaded: LoadedBundle, run_id: str, folder: Path) -> None:
 
 def _example(loaded: LoadedBundle) -> pd.DataFrame:
     """Return the first golden rows, float64 with the features' names."""
-    golden = GoldenRows.model_validate_json((loaded.folder / GOLDEN).read_bytes())
-    rows = [row for state in golden.inputs for row in state][:EXAMPLE_ROWS]
+    rows = loaded.golden.rows[:EXAMPLE_ROWS]
     return pd.DataFrame(rows, columns=[feature.name for feature in loaded.metadata.features], dtype=np.float64)

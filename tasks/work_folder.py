@@ -11,11 +11,17 @@ from schemas.errors import StorageError
 @contextmanager
 def work_folder(parent: Path) -> Iterator[Path]:
     """Yield a new folder in `parent`, see `learning.work_folder`; StorageError where a file cannot be written."""
+    with writing(parent), learning_folder.work_folder(parent) as work:
+        yield work
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Raise what fails meanwhile as StorageError, which names the file, or `folder` where none is known."""
     try:
-        with learning_folder.work_folder(parent) as work:
-            yield work
+        yield
     except OSError as error:
-        place = error.filename or parent
+        place = error.filename or folder
         raise StorageError(
             f"{place} cannot be written: {error.strerror or error}; mend that, then try again"
         ) from error

@@ -1,9 +1,10 @@
-"""Fixtures for all tests: the folder of shared traces, and traces made from it or by hand."""
+"""Fixtures for all tests: traces, databases, a file of requests, and a command line that answers fast."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,8 +14,28 @@ from benchmarks import traces
 from schemas.trace import Trace
 from tests.databases import Databases
 
+if TYPE_CHECKING:
+    from tests.flows.running import CommandLine
+
+REQUESTS = 12_000
 settings.register_profile("ers", deadline=None)  # a first example may compile a kernel
 settings.load_profile("ers")
+
+ON_SERVERS = ("tests/faults/", "tests/flows/")  # they share a Prefect server, and processes that imported everything
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests so that two workers, each of which begins with one half, end together.
+
+    All that share the servers are in one half; each half begins with what is slow and ends with what is quick, of which
+    the worker that is done first takes some of the other's.
+    """
+    shared = [item for item in items if item.nodeid.startswith(ON_SERVERS)]
+    others = [item for item in items if not item.nodeid.startswith(ON_SERVERS)]
+    slow = [item for item in others if item.get_closest_marker("slow")]
+    quick = [item for item in others if not item.get_closest_marker("slow")]
+    first = max(len(items) // 2 - len(shared), 0)  # of the quick ones
+    items[:] = [*shared, *quick[:first], *slow, *quick[first:]]
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +89,38 @@ def make_trace() -> Callable[..., Trace]:
         )
 
     return build
+
+
+@pytest.fixture(scope="session")
+def requests_parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12,000 requests, made up: a popular core, and keys that are asked for a few times in a row and never again."""
+    import pandas as pd
+
+    rng = np.random.default_rng(7)
+    core = rng.zipf(1.2, REQUESTS) % 500
+    passing = 1_000 + np.arange(REQUESTS) // 5
+    key = np.where(rng.random(REQUESTS) < 0.6, core, passing)
+    path = tmp_path_factory.mktemp("source") / "requests.parquet"
+    columns = {
+        "timestamp": 1_700_000_000 + np.arange(REQUESTS),
+        "key": key,
+        "size_bytes": 100 + key * 37 % 900,
+        "load_time_ms": 1.0 + key * 13 % 50,
+        "ttl_s": 60.0 * (1 + key % 3),
+    }
+    pd.DataFrame(columns).to_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator["CommandLine"]:
+    """`python -m flows` without the time that a new process takes to import."""
+    from flows.local_server import LocalServer
+    from tests.flows.running import CommandLine
+
+    home = tmp_path_factory.mktemp("prefect")
+    with LocalServer(home) as server:
+        server.wait()
+        command_line = CommandLine(home, server.api_url)
+        yield command_line
+        command_line.close()

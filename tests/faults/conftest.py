@@ -1,14 +1,11 @@
-"""The fixtures of the flows' tests, for faults that need whole runs, and processes that can be stopped at a step."""
+"""Processes that can be stopped at a step."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.faults.forks import Forks
-from tests.flows.conftest import command_line, requests_parquet
 from tests.flows.running import CommandLine
-
-__all__ = ["command_line", "requests_parquet"]
 
 
 @pytest.fixture(scope="session")

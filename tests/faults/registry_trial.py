@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from infra.database import create_engine
 from infra.settings import Settings
-from learning.bundle import load_bundle
+from learning.bundle import POLICY, digest, load_bundle
 from schemas.tables import rl_model_events, rl_models
 from tasks.registry import mirror, store
 from tasks.tracking import Tracker, open_tracker
@@ -151,5 +151,8 @@ class Trial:
             assert run_id in registered or run_id in removed, folder
             load_bundle(folder)
         for row in rows.values():
-            assert load_bundle(self.bundle_in_mlflow(row.version)).sha256 == row.bundle_sha256
+            bundle = load_bundle(self.bundle_in_mlflow(row.version))
+            assert bundle.sha256 == row.bundle_sha256
+            model = bundle.folder.with_name("model") / "artifacts" / POLICY
+            assert digest(model.read_bytes()) == bundle.metadata.files[POLICY]
         assert list((self.home / "tmp").iterdir()) == []

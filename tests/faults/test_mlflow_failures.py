@@ -1,7 +1,6 @@
 """MLflow's store fails while a run is logged: one clear line, nothing half-done, and the same call works afterwards."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +9,9 @@ import pytest
 from infra.settings import Settings
 from schemas.errors import StorageError
 from tasks.tracking import Tracker, open_tracker
+from tests.faults.mounts import read_only, small_disk
 
 MIB = 2**20
-
-
-def mount(folder: Path, options: str) -> None:
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +19,8 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of the artifacts: a file system of 1 MB."""
     folder = tmp_path_factory.mktemp("home") / "mlartifacts"
     folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("a file system can be mounted by root only")
-    mount(folder, "size=1m")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(folder, "1m"):
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +85,10 @@ def test_artifacts_that_cannot_be_written_are_one_line_and_the_run_can_still_be_
     tracker: Tracker, run_id: str, artifacts: Path, tmp_path: Path
 ) -> None:
     folder, before = folder_of(tmp_path / "bundle", a=8), files(artifacts)
-    subprocess.run(["mount", "-o", "remount,ro", str(artifacts)], check=True)
-    try:
+    with read_only(artifacts):
         assert "Read-only file system" in failure(tracker, folder, "report")
         assert files(artifacts) == before
         tracker.fail("read-only")
-    finally:
-        subprocess.run(["mount", "-o", "remount,rw", str(artifacts)], check=True)
     assert tracker.client.get_run(run_id).info.status == "FAILED"
     tracker.log_artifacts(folder, "report")
     assert files(artifacts).keys() - before.keys() == {f"{run_id}/artifacts/report/a"}

@@ -5,17 +5,18 @@ compiled kernels, which is pickled, as are objects inside such a kernel; it lies
 machine alone, and comes with no bundle. It is told by the three functions of numba that read it being at work.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.settings import Settings
-from tasks.registry.register import register
+from schemas.config import TrainConfig
 from tests.faults.forks import Forks
 from tests.faults.unpickling import WAYS_TO_UNPICKLE
-from tests.flows.running import CommandLine, versions
+from tests.flows.running import versions
+from tests.learning.conftest import hot_requests
+from tests.learning.judged_bundles import make_bundle
 from tests.tasks.registry_stores import Stores, settings_of
 
 pytestmark = pytest.mark.slow
@@ -24,19 +25,19 @@ EASY = ("--source", "none", "--min-improvement", "-1", "--by-interval", "false",
 
 
 @pytest.fixture(scope="module")
-def settings(command_line: CommandLine, requests_parquet: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Two versions with the same policy, whose bundles are in MLflow only."""
+def settings(forks: Forks, requests_parquet: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Recorded requests, and two versions with the same policy, whose bundles are in MLflow only."""
     home = tmp_path_factory.mktemp("watched")
-    words = ("train", "--source", requests_parquet, "--cache-fraction", 0.05, "--timesteps", 3_000, "--json")
-    bundle = Path(command_line(home, *words).result["bundle"])
-    stores = Stores(home)
-    run_id = stores.train()
-    register(stores.engine, stores.tracker, run_id, bundle, {})
-    stores.tracker.finish()
+    settings, stores = settings_of(home).model_copy(update={"ers_exports": home}), Stores(home)
+    bundle = make_bundle(tmp_path_factory.mktemp("bundles") / "b", hot_requests(), TrainConfig(cache_size=60)).folder
+    for _ in range(2):
+        stores.register(stores.train(), bundle)
+        stores.tracker.finish()
     stores.engine.dispose()
     assert sorted(versions(home)) == [1, 2]
-    shutil.rmtree(home / "bundles")
-    return settings_of(home).model_copy(update={"ers_exports": home})
+    ingested = forks.run("command", settings, "ingest", "--source", str(requests_parquet))
+    assert (ingested.error, ingested.result) == ("", 0)
+    return settings
 
 
 def watched(forks: Forks, settings: Settings, *commands: tuple[str, ...]) -> dict[str, Any]:

@@ -6,9 +6,8 @@ is back, so that the next one settles what it left.
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,7 +16,8 @@ import pytest
 from benchmarks.servers import PASSWORD, USER
 from infra.settings import Settings
 from tests.databases import started
-from tests.faults.forks import Forks, Outcome
+from tests.faults import mounts
+from tests.faults.forks import Fork, Forks, Outcome
 from tests.faults.registry_trial import Trial
 from tests.servers import free_port, serving
 
@@ -30,11 +30,17 @@ STEPS = (  # operation, the step at which its process is stopped, the champion o
 )
 
 
-def interrupted(trial: Trial, operation: str, step: str, take_away: Callable[[], object]) -> Outcome:
-    """Run an operation, from whose step on a store is gone."""
+def stopped(trial: Trial, operation: str, step: str) -> Fork:
+    """Start an operation and wait until it is stopped at a step."""
     fork = trial.forks.start(operation, trial.settings, after=step, ending=signal.SIGSTOP)
     fork.wait("T")
     assert fork.state() == "T", f"{operation} ended before {step}: {fork.ended()}"
+    return fork
+
+
+def interrupted(trial: Trial, operation: str, step: str, take_away: Callable[[], object]) -> Outcome:
+    """Run an operation, from whose step on a store is gone."""
+    fork = stopped(trial, operation, step)
     try:
         take_away()
     finally:
@@ -109,9 +115,9 @@ class MlflowServer:
         self._running.close()
 
 
-@pytest.fixture(scope="module")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    home = tmp_path_factory.mktemp("mlflow") / "home"
+@pytest.fixture
+def mlflow_server(tmp_path: Path) -> Iterator[MlflowServer]:
+    home = tmp_path / "home"
     home.mkdir()
     server = MlflowServer(home)
     server.start()
@@ -123,21 +129,23 @@ def test_an_mlflow_server_that_is_killed_is_told_and_settled_later(mlflow_server
     home, uri = mlflow_server.home, mlflow_server.url.replace("//", f"//{USER}:{quote(PASSWORD, safe='')}@")
     settings = Settings(_env_file=None, ers_home=home, db_url=f"sqlite:///{home}/ers.db", mlflow_tracking_uri=uri)
     trial = Trial(forks, settings, home.parent / "template")
-    for operation, step, champion in (("promote", "move: alias set", 3), ("train_end", "register: intent recorded", 3)):
-        outcome = interrupted(trial, operation, step, mlflow_server.kill)
-        mlflow_server.start()
+    at_work = [
+        stopped(trial, "train_end", "register: intent recorded"),
+        stopped(trial, "promote", "move: alias set"),
+    ]
+    mlflow_server.kill()
+    for fork in at_work:
+        os.kill(fork.pid, signal.SIGCONT)
+    outcomes = [fork.ended() for fork in at_work]
+    mlflow_server.start()
+    for outcome in outcomes:
         assert_told(trial, outcome, "***@127.0.0.1", "check MLFLOW_TRACKING_URI")
-        assert_mended(trial, operation, champion)
+    for operation in ("promote", "train_end"):
+        assert_mended(trial, operation, 3)
     trial.engine.dispose()
 
 
 # --- the disk ---
-
-
-def _mount(*words: object) -> None:
-    done = subprocess.run(["mount", *map(str, words)], check=False, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
 
 
 @pytest.fixture(scope="module")
@@ -146,16 +154,11 @@ def small_disk(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("disk")
     home = folder / "home"
     home.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("a file system can be mounted by root only")
-    _mount("-t", "tmpfs", "-o", "size=32m", "tmpfs", home)
     settings = Settings(_env_file=None, ers_home=home, db_url=f"sqlite:///{home}/ers.db")
-    try:
+    with mounts.small_disk(home, "32m"):
         trial = Trial(forks, settings, folder / "template")
         yield trial
         trial.engine.dispose()
-    finally:
-        subprocess.run(["umount", "--lazy", str(home)], check=True)  # MLflow keeps its database open
 
 
 def fill(home: Path) -> None:
@@ -176,23 +179,12 @@ def test_a_disk_that_is_full_is_told_and_settled_once_there_is_room(step: str, s
     assert_mended(small_disk, operation, champion)
 
 
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Let nobody write to the folder."""
-    _mount("--bind", folder, folder)
-    try:
-        _mount("-o", "remount,bind,ro", folder)
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def test_a_registration_whose_artifacts_cannot_be_written_is_told_and_registers_when_they_can(
     small_disk: Trial,
 ) -> None:
     small_disk.reset()
     before = small_disk.rows, small_disk.events
-    with read_only(small_disk.home / "mlartifacts"):
+    with mounts.read_only(small_disk.home / "mlartifacts"):
         outcome = small_disk.forks.run("train_end", small_disk.settings)
     assert_told(small_disk, outcome, "Read-only file system")
     assert (small_disk.rows, small_disk.events) == before

@@ -1,19 +1,18 @@
 """`train` ended in the middle: nothing half is left behind, and the same command then succeeds."""
 
 import json
+import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from infra.settings import Settings
 from tests.flows.running import (
-    ROOT,
     Done,
     bundles,
     eventually,
@@ -24,6 +23,7 @@ from tests.flows.running import (
     store,
     versions,
 )
+from tests.tasks.registry_stores import settings_of
 
 pytestmark = pytest.mark.slow
 
@@ -55,43 +55,38 @@ def wait_for_step(process: "subprocess.Popen[str]", step: str) -> None:
     pytest.fail(f"the run ended before its step {step}")
 
 
-def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+def wait_until(holds: Callable[[], bool], is_alive: Callable[[], bool]) -> None:
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while not holds():
-        assert process.poll() is None, process.communicate()
+        assert is_alive()
         assert time.monotonic() < deadline_s
         time.sleep(0.002)
-
-
-def end(process: "subprocess.Popen[str]", ending: signal.Signals = signal.SIGKILL) -> str:
-    """Send the signal; return what the process still wrote to stderr."""
-    process.send_signal(ending)
-    _, errors = process.communicate(timeout=60)
-    return errors
 
 
 STEPS = ("open", "train", "export", "report", "checkpoints removed", "run finished")
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_run_killed_after_a_step_leaves_nothing_half_and_the_next_one_succeeds(step, victim, forks, command_line):
-    home, before = victim.home, versions(victim.home)
-    settings = Settings(_env_file=None, ers_home=home, db_url=f"sqlite:///{home}/ers.db")
-    assert forks.run("command", settings, *map(str, victim.words), after=step).killed
-    bundles(home)
-    assert before.items() <= versions(home).items()
+def test_runs_killed_after_each_step_leave_nothing_half_and_the_next_one_succeeds(victim, forks, command_line):
+    """Each run settles what the one before it left; were it not to, it would end in an error before it is killed."""
+    home, before, runs = victim.home, versions(victim.home), mlflow_runs(victim.home)
+    for step in STEPS:
+        assert forks.run("command", settings_of(home), *map(str, victim.words), after=step).killed, step
+        bundles(home)
+        assert before.items() <= versions(home).items(), step
 
     again = command_line(home, *victim.words)
     registered = versions(home)  # which asserts that MLflow and rl_models agree
     assert registered[again.result["model"]["version"]] == again.result["run_id"]
     assert before.items() <= registered.items()
+    assert len(registered) == len(before) + 3  # two that were killed had been registered
     assert set(registered) == set(range(1, len(registered) + 1))
     assert {path.name.rpartition("-")[2] for path in bundles(home)} == set(registered.values())
     assert {path.name.rpartition("-")[2] for path in reports(home)} == set(registered.values())
     assert not list((home / "bundles").glob(".bundle-*"))
-    statuses = mlflow_runs(home)
+    statuses = {run: status for run, status in mlflow_runs(home).items() if run not in runs}
+    assert len(statuses) == len(STEPS)  # killed after "open" it had none yet
     assert "RUNNING" not in statuses.values()
-    assert {run for run, status in statuses.items() if status == "FINISHED"} == set(registered.values())
+    assert {run for run, status in statuses.items() if status == "FINISHED"} == set(registered.values()) - set(runs)
     assert rows(home)["cache_metrics"] == 12_000
 
 
@@ -100,39 +95,18 @@ def reports(home: Path) -> list[Path]:
     return list((home / "reports").glob("eviction-*"))
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.3])
-def test_a_first_run_killed_while_it_makes_its_database_succeeds_the_next_time(
-    delay_s, tmp_path, requests_parquet, command_line
-):
-    words = ("ingest", "--source", requests_parquet, "--json")
-    process = start(tmp_path, *words, **command_line.variables)
-    wait_until((tmp_path / "ers.db").exists, process)
+@pytest.mark.parametrize("delay_s", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("store", ["ers.db", "mlflow.db"])
+def test_a_first_process_killed_while_it_makes_a_store_leaves_what_the_next_one_opens(store, delay_s, tmp_path, forks):
+    settings, path = settings_of(tmp_path), tmp_path / store
+    fork = forks.start("reconcile", settings)
+    wait_until(lambda: path.exists() and path.stat().st_size > 0, lambda: fork.state() != "")
     time.sleep(delay_s)
-    end(process)
-    assert command_line(tmp_path, *words).result["rows"] == 12_000
-    assert rows(tmp_path) == {"cache_metrics": 12_000, "ingested_sources": 1}
-
-
-OPEN_STORE = """
-import sys
-from pathlib import Path
-from infra.settings import Settings
-from tasks.tracking import open_tracker
-home = Path(sys.argv[1])
-open_tracker(Settings(_env_file=None, ers_home=home, mlflow_tracking_uri=f"sqlite:///{home}/mlflow.db"))
-"""
-
-
-@pytest.mark.parametrize("delay_s", [0.0, 0.3])
-def test_a_first_run_killed_while_it_makes_the_mlflow_store_succeeds_the_next_time(delay_s, tmp_path):
-    command = [sys.executable, "-c", OPEN_STORE, str(tmp_path)]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: any(file.stat().st_size > 0 for file in tmp_path.rglob("mlflow.db")), process)
-    time.sleep(delay_s)
-    end(process)
-    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert store(tmp_path).get_experiment_by_name("ers-ml-trainer") is not None
+    with suppress(ProcessLookupError):  # it was faster
+        os.kill(fork.pid, signal.SIGKILL)
+    fork.wait()
+    again = forks.run("train_end", settings)
+    assert (again.error, again.result) == ("", 1)
 
 
 def test_an_interrupt_from_the_keyboard_ends_the_run_as_failed_with_nothing_registered(victim):
@@ -141,7 +115,8 @@ def test_an_interrupt_from_the_keyboard_ends_the_run_as_failed_with_nothing_regi
     process = start(home, *victim.words, "--timesteps", 10_000_000)
     wait_for_step(process, "open")
     time.sleep(1.0)
-    errors = end(process, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == "error: interrupted"
     assert "Traceback" not in errors
@@ -152,11 +127,12 @@ def test_an_interrupt_from_the_keyboard_ends_the_run_as_failed_with_nothing_regi
     assert eventually(lambda: local_servers(home) == [])
 
 
-def test_a_training_killed_in_the_middle_goes_on_from_there_and_learns_the_same(victim, command_line, tmp_path):
+def test_a_training_killed_in_the_middle_goes_on_from_there_and_learns_the_same(victim, forks, command_line, tmp_path):
     words = (*victim.words, "--timesteps", 60_000, "--algorithm", "a2c")
-    process = start(tmp_path, *words, **command_line.variables)
-    wait_until(lambda: list((tmp_path / "checkpoints").glob("*.pt")) != [], process)
-    end(process)
+    fork = forks.start("command", settings_of(tmp_path), *map(str, words))
+    wait_until(lambda: list((tmp_path / "checkpoints").glob("*.pt")) != [], lambda: fork.state() != "")
+    os.kill(fork.pid, signal.SIGKILL)
+    fork.wait()
     assert rows(tmp_path).get("rl_models", 0) == 0
 
     resumed, fresh = command_line(tmp_path, *words), command_line(victim.home, *words)

@@ -18,7 +18,7 @@ from learning.bundle import load_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "cache-policy-eviction"
-END_TIMEOUT_S = 20
+END_TIMEOUT_S = 60
 
 # Reads commands from standard input, runs each as `python -m flows` would, and answers with its exit status. The
 # standard streams are exchanged below Python, so that whatever a library writes is seen.
