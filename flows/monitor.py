@@ -11,7 +11,8 @@ from flows.run_page import plots
 from flows.runtime import config_flow, io_task
 from schemas.upkeep import MonitorConfig
 from tasks.drift_plot import plot_drift
-from tasks.drift_words import drift_lines, drift_markdown, drift_verdict
+from tasks.drift_words import drift_lines, drift_markdown
+from tasks.registry.store import model_name
 from tasks.registry.upkeep import in_production, trained_versions
 
 EVENT = "ers.drift"  # what an automation waits for; the decision is part of its resource
@@ -49,7 +50,8 @@ def _emit(told: dict[str, Any], decision: str) -> None:
 
 def page(result: dict[str, Any]) -> str:
     """Return the result of the flow as Markdown: the verdict, what was compared, and the plot."""
-    return "\n\n".join([f"# {drift_verdict(result)}", drift_markdown(result), *plots(result["report"])])
+    name = model_name(result["decision"])
+    return "\n\n".join([f"# Drift of what {name} serves", drift_markdown(result), *plots(result["report"])])
 
 
 def summary(result: dict[str, Any]) -> str:

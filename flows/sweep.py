@@ -93,7 +93,7 @@ def _tried(tracker: Tracker, settings: Settings, config: SweepConfig, search: Se
     kind, run_id = settings.ers_task_runner, tracker.run_id
     at_once = config.parallel or (1 if kind == THREADS else len(os.sched_getaffinity(0)))
     try:
-        task: Task[[TrialJob], TrialOutcome] = io_task(trial, retries=STORAGE_RETRIES)
+        task: Task[[TrialJob], TrialOutcome] = io_task(trial, retries=STORAGE_RETRIES, name="trial")
         side_by_side: Workers[TrialJob, TrialOutcome] = Workers(task, kind, at_once)
         with side_by_side as workers, progress("sweep", "trials") as on_progress:
             try:

@@ -221,7 +221,7 @@ def test_injected_drift_is_named_told_and_drawn(watched: tuple[Done, str]) -> No
     assert done.result["drifted"] is True
     assert {"load_time_ms", "ttl_s"} <= set(done.result["drifted_in"])
     assert "size_bytes" not in done.result["drifted_in"]
-    assert Path(done.result["report"]).read_bytes().startswith(b"\x89PNG")
+    assert (Path(done.result["report"]) / "drift.png").read_bytes().startswith(b"\x89PNG")
     features = done.result["tested"]["features"]["statistics"]
     assert features.pop("cache_name") == {"value": 0.0, "p_value": 1.0, "threshold": None}  # the same in all windows
     for name, one in features.items():
