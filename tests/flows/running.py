@@ -19,6 +19,8 @@ from learning.bundle import load_bundle
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "cache-policy-eviction"
 END_TIMEOUT_S = 60
+# glibc else gives memory of a gradient step back to the kernel and gets it anew, which takes a third of the step.
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**28)}
 
 # Reads commands from standard input, runs each as `python -m flows` would, and answers with its exit status. The
 # standard streams are exchanged below Python, so that whatever a library writes is seen.
@@ -62,7 +64,7 @@ class Done:
 def environment(home: Path, **variables: str) -> dict[str, str]:
     """The variables of a process whose state is in `home`."""
     inherited = {n: v for n, v in os.environ.items() if not n.startswith(("PREFECT", "DB_", "MLFLOW", "ERS_"))}
-    return {**inherited, "ERS_HOME": str(home), **variables}
+    return {**inherited, **KEEP_MEMORY, "ERS_HOME": str(home), **variables}
 
 
 def start(home: Path, *words: object, **variables: str) -> "subprocess.Popen[str]":
