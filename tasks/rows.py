@@ -225,10 +225,10 @@ def _cast(raw: pa.Array, to: pa.DataType, refuse: Refusal, told: str) -> pa.Arra
 
 
 def _casts(one: pa.Array, to: pa.DataType) -> bool:
-    """Return whether a value can be cast; Arrow tells only by an error."""
+    """Return whether a value can be cast."""
     try:
         one.cast(to)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # that is the answer: Arrow has no other way to ask
         return False
     return True
 
