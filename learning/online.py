@@ -23,7 +23,8 @@ from learning.problem import CacheProblem
 from learning.threads import one_thread
 
 ROUNDS = 300  # between which the network that serves stays the same
-UPDATES = 1_200  # gradient steps on the held-out span
+UPDATES = 1_200  # gradient steps on the held-out span, or fewer where that is short:
+REQUESTS_AN_UPDATE = 8  # at least
 BATCH = 256  # decisions a step
 LEARNING_RATE = 5e-4
 MAX_GRADIENT_NORM = 0.5
@@ -114,7 +115,9 @@ def replay_online(
     problem: CacheProblem, net: ScorerNet, normaliser: Normaliser, loss: Loss, seed: int
 ) -> NDArray[np.bool_]:
     """Return which requests hit, bool (n,), when the policy goes on learning on the held-out span; see `go_on`."""
-    return go_on(problem, net, normaliser, loss, problem.held_out, UPDATES, seed).hit
+    span = problem.held_out
+    updates = min(UPDATES, (span.stop - span.start) // REQUESTS_AN_UPDATE)
+    return go_on(problem, net, normaliser, loss, span, updates, seed).hit
 
 
 def rehearse(

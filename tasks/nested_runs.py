@@ -11,7 +11,6 @@ FOUND: tuple[State, ...] = ("complete", "pruned")  # what need not be tried agai
 SWEEP_TAG = "sweep.key"  # of the sweep: its data, options and code
 TRIAL_TAG, STATE_TAG, SIZE_TAG = "sweep.trial", "sweep.state", "sweep.size"  # of a trial
 OPTIONS_TAG = "sweep.options"  # of a trial: as SWEEP_TAG
-REASON_TAG = "ers.failure"
 CURVE, SCORE, SECONDS = "validation", "score", "seconds"  # metrics of a trial
 
 

@@ -27,8 +27,8 @@ def write_sweep_report(folder: Path, space: Space, trials: Sequence[dict[str, An
 
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / TABLE, _table(space, trials).encode())
-    rows = -(-max(len(space), 1) // PANELS_A_ROW)
-    figure = Figure(figsize=(3.6 * min(max(len(space), 1), PANELS_A_ROW) + 0.6, 3.1 * rows + 0.6), layout="constrained")
+    rows, columns = _grid(space)
+    figure = Figure(figsize=(3.6 * columns + 0.6, 3.1 * rows + 0.6), layout="constrained")
     draw_trials(figure, space, trials, label)
     write_figure(folder / PLOT, figure)
     return folder
@@ -56,8 +56,7 @@ def _table(space: Space, trials: Sequence[dict[str, Any]]) -> str:
 
 def draw_trials(figure: Any, space: Space, trials: Sequence[dict[str, Any]], label: str) -> None:
     """Draw the scores over each option, a panel each; those that were stopped early hollow, a colour for each size."""
-    rows = -(-max(len(space), 1) // PANELS_A_ROW)
-    panels = figure.subplots(rows, min(max(len(space), 1), PANELS_A_ROW), sharey=True, squeeze=False).flatten()
+    panels = figure.subplots(*_grid(space), sharey=True, squeeze=False).flatten()
     for unused in panels[len(space) :]:
         unused.remove()
     sizes = list(dict.fromkeys(one["size"] for one in trials))
@@ -72,6 +71,12 @@ def draw_trials(figure: Any, space: Space, trials: Sequence[dict[str, Any]], lab
     for axes in panels[: len(space) : PANELS_A_ROW]:
         axes.set_ylabel(label)
     _explain(figure, sizes)
+
+
+def _grid(space: Space) -> tuple[int, int]:
+    """Return rows and columns of panels, one for each option."""
+    panels = max(len(space), 1)
+    return math.ceil(panels / PANELS_A_ROW), min(panels, PANELS_A_ROW)
 
 
 def _draw_axis(axes: Any, name: str, axis: Axis) -> None:

@@ -21,18 +21,17 @@ REQUESTS = 12_000
 settings.register_profile("ers", deadline=None)  # a first example may compile a kernel
 settings.load_profile("ers")
 
-ON_SERVERS = ("tests/faults/", "tests/flows/")  # they share a Prefect server, and processes that imported everything
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests so that two workers, each of which begins with one half, end together.
 
-    All that share the servers are in one half; each half begins with what is slow and ends with what is quick, of which
-    the worker that is done first takes some of the other's.
+    All that share `command_line` are in one half; each half begins with what is slow and ends with what is quick, of
+    which the worker that is done first takes some of the other's. What mostly waits comes first in its half.
     """
-    shared = [item for item in items if item.nodeid.startswith(ON_SERVERS)]
-    others = [item for item in items if not item.nodeid.startswith(ON_SERVERS)]
+    shared = [item for item in items if "command_line" in getattr(item, "fixturenames", ())]
+    others = [item for item in items if "command_line" not in getattr(item, "fixturenames", ())]
     slow = [item for item in others if item.get_closest_marker("slow")]
+    slow.sort(key=lambda item: not item.nodeid.startswith("tests/stack/"))
     quick = [item for item in others if not item.get_closest_marker("slow")]
     first = max(len(items) // 2 - len(shared), 0)  # of the quick ones
     items[:] = [*shared, *quick[:first], *slow, *quick[first:]]

@@ -213,14 +213,14 @@ def _watch(place: Place, started: dict[str, "subprocess.Popen[bytes]"]) -> int:
         while all(process.poll() is None for process in started.values()):
             time.sleep(POLL_S)
     except KeyboardInterrupt:
-        down_status = 0
+        exit_status = 0
     else:
         dead = next(name for name, process in started.items() if process.poll() is not None)
-        down_status = int(place.last(dead) is not None)
-        if down_status:
+        exit_status = int(place.last(dead) is not None)
+        if exit_status:
             say(f"{TITLES[dead]} ended with status {started[dead].returncode}: ending the others")
     with place.locked():
         for name in reversed(PARTS):
             _end(place, name)
         remove_client_file()
-    return down_status
+    return exit_status

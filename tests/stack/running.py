@@ -101,12 +101,12 @@ class Stack:
         assert within(timeout_s, lambda: self.state(run_id)["type"] in final), self.state(run_id)
         return self.state(run_id)
 
-    def learning(self, **parameters: object) -> str:
-        """Start a training that would take an hour; return the id of its run once it learns."""
-        run_id = self.run("train/dqn", timesteps=100_000_000, patience=0, **parameters)
+    def learning(self, deployment: str = "train/dqn", **parameters: object) -> str:
+        """Start what would learn for an hour; return the id of its run once it learns."""
+        run_id = self.run(deployment, timesteps=100_000_000, patience=0, **parameters)
         learns = {"flow_runs": {"id": {"any_": [run_id]}}, "task_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
         names = lambda: [task["name"] for task in self.api.post("/task_runs/filter", learns)]  # noqa: E731
-        assert within(RUN_TIMEOUT_S, lambda: any(name.startswith(("learn", "train")) for name in names())), names()
+        assert within(RUN_TIMEOUT_S, lambda: any(name.startswith(("train", "trial")) for name in names())), names()
         return run_id
 
     def processes(self, variable: str = "") -> list[int]:

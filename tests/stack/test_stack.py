@@ -32,7 +32,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that is up. A test leaves it up."""
-    stack = new_stack(tmp_path_factory.mktemp("stack"), ERS_CRASHED_AFTER_S="90")
+    stack = new_stack(tmp_path_factory.mktemp("stack"), ERS_CRASHED_AFTER_S="60")
     done = stack.command("up")
     assert done.status == 0, done.err
     yield stack
@@ -40,6 +40,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     for pid in stack.processes():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def schedule(stack: Stack) -> str:
+    """A schedule of reconcile/hourly that is due every 30 s, until it is paused; its path in the API."""
+    deployment = stack.api.get("/deployments/name/reconcile/hourly")
+    assert any(one["schedule"]["cron"] for one in deployment["schedules"])
+    schedules = f"/deployments/{deployment['id']}/schedules"
+    (made,) = stack.api.post(schedules, [{"active": True, "schedule": {"interval": 30}}])
+    return f"{schedules}/{made['id']}"
 
 
 def test_the_server_has_each_deployment_with_a_description_and_typed_parameters(stack: Stack) -> None:
@@ -61,6 +71,7 @@ def test_the_server_has_each_deployment_with_a_description_and_typed_parameters(
     assert stack.api.get("/work_pools/ers/queues/training")["concurrency_limit"] == 1
 
 
+@pytest.mark.usefixtures("schedule")  # which becomes due meanwhile
 def test_a_run_from_another_shell_completes_and_its_version_is_registered(stack: Stack, source: str) -> None:
     """The command of the README, in a shell in which nothing is set."""
     known = set(versions(stack.home))
@@ -87,28 +98,26 @@ def test_a_second_up_finds_all_running_and_changes_nothing(stack: Stack) -> None
     assert stack.records() == before
 
 
-def test_a_schedule_creates_runs_and_one_runs(stack: Stack) -> None:
+def test_a_schedule_creates_runs_and_one_runs(stack: Stack, schedule: str) -> None:
     """Newer versions of SQLAlchemy let schedules never fire, and nothing says so."""
-    deployment = stack.api.get("/deployments/name/reconcile/hourly")
-    assert any(one["schedule"]["cron"] for one in deployment["schedules"])
-    every = {"active": True, "schedule": {"interval": 30}}
-    (schedule,) = stack.api.post(f"/deployments/{deployment['id']}/schedules", [every])
-    mine = {"flow_runs": {"deployment_id": {"any_": [deployment["id"]]}}}
+    mine = {"flow_runs": {"deployment_id": {"any_": [schedule.split("/")[2]]}}}
     scheduled = lambda: [run for run in stack.api.post("/flow_runs/filter", mine) if run["auto_scheduled"]]  # noqa: E731
     try:
         assert within(120, lambda: any(run["state_type"] == "COMPLETED" for run in scheduled())), scheduled()
         assert len(scheduled()) > 1
     finally:
-        paused = {"active": False}
-        stack.api.patch(f"/deployments/{deployment['id']}/schedules/{schedule['id']}", paused)
+        stack.api.patch(schedule, {"active": False})
 
 
-def test_a_run_that_is_cancelled_stops_in_time_and_leaves_nothing_half_done(stack: Stack, source: str) -> None:
-    """As a click in the UI does it."""
+@pytest.mark.parametrize("deployment", ["train/dqn", "sweep/default"])
+def test_a_run_that_is_cancelled_stops_in_time_and_leaves_nothing_half_done(
+    deployment: str, stack: Stack, source: str
+) -> None:
+    """As a click in the UI does it. The trials of a sweep are processes of their own, and end with it."""
     before, runs = bundles(stack.home), mlflow_runs(stack.home)
-    run_id = stack.learning(source=source)
+    run_id = stack.learning(deployment, source=source)
     at_work = set(stack.processes(f"PREFECT__FLOW_RUN_ID={run_id}"))
-    assert at_work
+    assert len(at_work) > (deployment == "sweep/default")
     stack.api.post(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
     assert within(CANCEL_S, lambda: at_work.isdisjoint(stack.processes()))
     assert {status for run, status in mlflow_runs(stack.home).items() if run not in runs} == {"KILLED"}
@@ -124,7 +133,7 @@ def test_a_run_whose_worker_was_killed_ends_crashed_by_itself_and_up_starts_what
     run_id = stack.learning(source=source)
     records = stack.records()
     _kill(records["worker"].pid, *stack.processes(f"PREFECT__FLOW_RUN_ID={run_id}"))
-    state = stack.ends(run_id, 200)
+    state = stack.ends(run_id, 150)
     assert (state["type"], state["message"]) == ("CRASHED", NOT_HEARD_OF)
     _kill(records["mlflow"].pid)  # whose child goes on, and holds its port
     done = stack.command("up")
