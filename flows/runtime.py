@@ -195,7 +195,7 @@ def _docstring(body: Callable[..., object], config: type[FlowConfig]) -> str:
 
 
 def io_task(
-    body: Callable[Parameters, Result], *, retries: int = 0, name: str | None = None
+    body: Callable[Parameters, Result], *, retries: int = 0, name: str | None = None, run_name: str | None = None
 ) -> "Task[Parameters, Result]":
     """Return `body` as a Prefect task that is never cached and whose arguments and result stay in memory.
 
@@ -203,6 +203,7 @@ def io_task(
         body: a function with side effects that may be repeated.
         retries: how often to repeat it, after 1, 5 and 20 s, when storage fails; nothing else is repeated.
         name: in Prefect's pages; None = that of the function.
+        run_name: the same of one run, with its arguments in braces; None = `name`.
     """
     from prefect import task
     from prefect.cache_policies import NO_CACHE
@@ -210,7 +211,7 @@ def io_task(
     title = name or body.__name__.replace("_", " ")
     return task(
         name=title,
-        task_run_name=title,
+        task_run_name=run_name or title,
         cache_policy=NO_CACHE,
         persist_result=False,
         retries=retries,

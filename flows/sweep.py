@@ -8,11 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows import run_page
 from flows.compiling import kernels_on_the_way
 from flows.judging import open_store, tracked
 from flows.reading import REPORTS, Requests, StepClock
 from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
 from flows.search import SameRows, Search, Trial
+from flows.sweep_summary import outcome
 from flows.sweep_summary import summary as summary  # the result of this flow as text
 from flows.train import train, training_requests
 from flows.workers import THREADS, Workers
@@ -24,8 +26,8 @@ from schemas.errors import ErsError, StorageError
 from schemas.space import Choices
 from schemas.sweep import SweepConfig
 from schemas.tables import EPOCH
-from tasks.nested_runs import SWEEP_TAG, TrialOutcome, end_attempts, found_outcomes, interrupted_sweep
-from tasks.run_record import log_data, run_tags
+from tasks.nested_runs import SCORE, SWEEP_TAG, TrialOutcome, end_attempts, found_outcomes, interrupted_sweep
+from tasks.run_record import describe_run, log_data, run_tags
 from tasks.sweep_report import PLOT, write_sweep_report
 from tasks.tracking import PARENT_TAG, Tracker
 from tasks.trial import TrialJob, fingerprint_of, trial
@@ -64,6 +66,7 @@ def sweep(config: SweepConfig) -> dict[str, Any]:
             result = _reported(tracker, settings.ers_home / REPORTS, config, requests, trials)
         result["best"] = [_trained(tracker, config, rows, best) for best in _best(trials)]
         tracker.tag("models", "; ".join(_named(best) for best in result["best"] if best["trained"]))
+        describe_run(tracker, f"```\n{outcome(result)}\n```", run_page.address())
     return {**result, "seconds": clock.seconds}
 
 
@@ -93,7 +96,7 @@ def _tried(tracker: Tracker, settings: Settings, config: SweepConfig, search: Se
     kind, run_id = settings.ers_task_runner, tracker.run_id
     at_once = config.parallel or (1 if kind == THREADS else len(os.sched_getaffinity(0)))
     try:
-        task: Task[[TrialJob], TrialOutcome] = io_task(trial, retries=STORAGE_RETRIES, name="trial")
+        task: Task[[TrialJob], TrialOutcome] = io_task(trial, retries=STORAGE_RETRIES, run_name="trial {job.number}")
         side_by_side: Workers[TrialJob, TrialOutcome] = Workers(task, kind, at_once)
         with side_by_side as workers, progress("sweep", "trials") as on_progress:
             try:
@@ -116,7 +119,7 @@ def _reported(
     """
     told = [one.as_dict() for one in sorted(trials, key=lambda one: one.number)]
     label = "validation value ratio" if _is_weighed(config) else "validation hit ratio"
-    folder = io_task(write_sweep_report)(reports / f"sweep-{tracker.run_id}", config.axes, told, label)
+    folder = io_task(write_sweep_report, name="report")(reports / f"sweep-{tracker.run_id}", config.axes, told, label)
     tracker.log_artifacts(folder)
     tracker.image(folder / PLOT, "plots/trials")
     result = {
@@ -138,7 +141,10 @@ def _reported(
         "best": [],
         "report": str(folder),
     }
-    if not _best(trials):
+    best = _best(trials)
+    if len(best) == 1:  # of one size: the scores of several do not compare
+        tracker.metric(SCORE, best[0].outcome.score or 0.0, 0)
+    if not best:
         reason = next((one["reason"] for one in told if one["reason"]), "all were stopped early")
         raise ErsError(f"none of {len(told)} trials succeeded; the first: {reason}", {**result, "seconds": {}})
     return result

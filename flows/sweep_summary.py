@@ -14,7 +14,12 @@ def summary(result: dict[str, Any]) -> str:
         f"report  {result['report']}",
         f"look    {where_to_look(result['tracking_uri'])}, run {result['run_id']}",
     ]
-    return "\n".join([*_heading(result), "", *_table(result), "", *map(_best, result["best"]), "", *paths])
+    return "\n".join([outcome(result), "", *paths])
+
+
+def outcome(result: dict[str, Any]) -> str:
+    """Return what came of the trials as text: the table of them, and the best."""
+    return "\n".join([*_heading(result), "", *_table(result), "", *map(_best, result["best"])])
 
 
 def _heading(result: dict[str, Any]) -> list[str]:

@@ -121,8 +121,17 @@ def log_report(tracker: Tracker, folder: Path, metadata: BundleMetadata, made_by
     Raises:
         StorageError: MLflow cannot be written.
     """
-    way_back = f"\n\nMade by [this run of Prefect]({made_by})." if made_by else ""
-    tracker.tag("mlflow.note.content", run_description(metadata) + way_back)
+    describe_run(tracker, run_description(metadata), made_by)
     tracker.log_artifacts(folder)
     for name in PLOTS:
         tracker.image(folder / name, f"plots/{Path(name).stem}")
+
+
+def describe_run(tracker: Tracker, text: str, made_by: str | None) -> None:
+    """Make a text in Markdown the description of the run, with the way to the run of Prefect where there is one.
+
+    Raises:
+        StorageError: MLflow cannot be written.
+    """
+    way_back = f"\n\nMade by [this run of Prefect]({made_by})." if made_by else ""
+    tracker.tag("mlflow.note.content", text + way_back)

@@ -87,10 +87,12 @@ def _draw_axis(axes: Any, name: str, axis: Axis) -> None:
         axes.set_xticks(range(len(axis.values)), list(axis.values))
         axes.set_xlim(-0.5, len(axis.values) - 0.5)
         return
-    middle = (axis.low + axis.high) / 2
+    middle, margin = (axis.low + axis.high) / 2, 0.05 * (axis.high - axis.low)
+    axes.set_xlim(axis.low - margin, axis.high + margin)
     if axis.by_logarithm:
         axes.set_xscale("log")
-        middle = math.sqrt(axis.low * axis.high)
+        middle, margin = math.sqrt(axis.low * axis.high), (axis.high / axis.low) ** 0.05
+        axes.set_xlim(axis.low / margin, axis.high * margin)
     axes.set_xticks([axis.low, middle, axis.high], [f"{at:.2g}" for at in (axis.low, middle, axis.high)])
     axes.minorticks_off()
 

@@ -22,6 +22,11 @@ settings.register_profile("ers", deadline=None)  # a first example may compile a
 settings.load_profile("ers")
 
 
+def pytest_configure() -> None:
+    """Let PyTorch take one thread, here and in processes that tests start: two test processes share two cores."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests so that two workers, each of which begins with one half, end together.
 

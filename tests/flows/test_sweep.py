@@ -59,6 +59,8 @@ def test_mlflow_has_each_trial_below_the_sweep_with_options_curve_and_score(swep
     parent = client.get_run(result["run_id"])
     assert parent.info.status == "FINISHED"
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} >= {"trials.csv", "trials.png"}
+    assert parent.data.metrics["score"] == result["best"][0]["score"]
+    assert "4 trials of eviction by a2c: 3 complete, 1 failed." in parent.data.tags["mlflow.note.content"]
     trials = {
         run.data.tags[TRIAL_TAG]: run for run in below(swept.home, parent.info.run_id) if TRIAL_TAG in run.data.tags
     }

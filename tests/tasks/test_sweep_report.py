@@ -41,5 +41,7 @@ def test_each_option_has_a_panel_with_all_trials_that_have_a_score() -> None:
     draw_trials(figure, SPACE, TRIALS, "hit ratio")
     assert [axes.get_xlabel() for axes in figure.axes] == list(SPACE)
     assert [len(axes.collections) for axes in figure.axes] == [2, 2, 2]
+    low, high = figure.axes[0].get_xlim()
+    assert low < 0.0003 < 0.01 < high  # both ends of the range show, whatever was tried
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words == ["cache_size=5", "cache_size=9", "complete", "stopped early, the best until then"]
