@@ -24,7 +24,7 @@ from learning.threads import one_thread
 
 ROUNDS = 300  # between which the network that serves stays the same
 UPDATES = 1_200  # gradient steps on the held-out span, or fewer where that is short:
-REQUESTS_AN_UPDATE = 8  # at least
+REQUESTS_AN_UPDATE = 10  # at least
 BATCH = 256  # decisions a step
 LEARNING_RATE = 5e-4
 MAX_GRADIENT_NORM = 0.5

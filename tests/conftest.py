@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from tests.flows.running import CommandLine
 
 REQUESTS = 12_000
+WITHOUT_KERNELS = (
+    "tests/infra/",
+    "tests/schemas/",
+    "tests/tasks/test_database",
+    "tests/tasks/test_extract",
+    "tests/tasks/test_ingest",
+)
 settings.register_profile("ers", deadline=None)  # a first example may compile a kernel
 settings.load_profile("ers")
 
@@ -30,16 +37,21 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests so that two workers, each of which begins with one half, end together.
 
-    All that share `command_line` are in one half; each half begins with what is slow and ends with what is quick, of
-    which the worker that is done first takes some of the other's. What mostly waits comes first in its half.
+    All that share `command_line` are in the first half; the other begins with what needs no kernels, while they are
+    compiled there. Both end with what is quick, of which the worker that is done first takes some of the other's.
     """
-    shared = [item for item in items if "command_line" in getattr(item, "fixturenames", ())]
-    others = [item for item in items if "command_line" not in getattr(item, "fixturenames", ())]
-    slow = [item for item in others if item.get_closest_marker("slow")]
-    slow.sort(key=lambda item: not item.nodeid.startswith("tests/stack/"))
-    quick = [item for item in others if not item.get_closest_marker("slow")]
+    shared, others = _split(items, lambda item: "command_line" in getattr(item, "fixturenames", ()))
+    slow, quick = _split(others, lambda item: item.get_closest_marker("slow") is not None)
+    early, late = _split(quick, lambda item: item.nodeid.startswith(WITHOUT_KERNELS))
+    slow.sort(key=lambda item: not item.nodeid.startswith("tests/stack/"))  # which mostly wait
     first = max(len(items) // 2 - len(shared), 0)  # of the quick ones
-    items[:] = [*shared, *quick[:first], *slow, *quick[first:]]
+    items[:] = [*shared, *late[:first], *early, *slow, *late[first:]]
+
+
+def _split(
+    items: list[pytest.Item], holds: Callable[[pytest.Item], bool]
+) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    return [item for item in items if holds(item)], [item for item in items if not holds(item)]
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ def _automation(api: PrefectApi, crashed_after_s: int) -> None:
 def _crashing(crashed_after_s: int) -> dict[str, Any]:
     """Return the automation that sets runs to Crashed once neither a heartbeat nor a state came for so long.
 
-    Only runs of deployments: what is started by hand reports to the server as rarely as its own settings say.
+    Only runs of deployments: what is started by hand sends no heartbeats.
     """
     trigger = {
         "type": "event",
