@@ -39,7 +39,8 @@ class Settings(BaseSettings):
         mlflow_tracking_uri: SQLAlchemy URL of the MLflow store, or http(s) address of its server.
         prefect_api_url: address of a Prefect server; None = flows run in this process.
         ers_prefect_port, ers_mlflow_port: of the servers of `make up`; None = 4200 and 5000, or others that are free.
-        ers_crashed_after_s: how long nothing may be heard of a run of a deployment before it counts as crashed.
+        ers_crashed_after_s: how long nothing may be heard of a run of a deployment before it counts as crashed; a
+            heartbeat comes each 30 s, and Prefect's server may wait a minute for its SQLite file.
         ers_task_runner: where the trials of a sweep run: threads, processes, dask (a cluster of its own), or the
             address of a Dask scheduler, tcp://HOST:PORT.
     """
@@ -61,7 +62,7 @@ class Settings(BaseSettings):
     prefect_api_url: str | None = None
     ers_prefect_port: int | None = Field(default=None, ge=1, le=65535)
     ers_mlflow_port: int | None = Field(default=None, ge=1, le=65535)
-    ers_crashed_after_s: int = Field(default=300, ge=60, le=86_400)
+    ers_crashed_after_s: int = Field(default=300, ge=90, le=86_400)
     ers_task_runner: str = Field(default="processes", pattern=r"^(threads|processes|dask|(tcp|tls)://\S+)$")
 
     @property

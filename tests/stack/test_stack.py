@@ -32,7 +32,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that is up. A test leaves it up."""
-    stack = new_stack(tmp_path_factory.mktemp("stack"), ERS_CRASHED_AFTER_S="60")
+    stack = new_stack(tmp_path_factory.mktemp("stack"), ERS_CRASHED_AFTER_S="90")
     done = stack.command("up")
     assert done.status == 0, done.err
     yield stack
@@ -90,7 +90,7 @@ def test_a_second_up_finds_all_running_and_changes_nothing(stack: Stack) -> None
     before = stack.records()
     first, second = stack.start("up"), stack.start("up")
     for process in (first, second):
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=150)
         assert process.returncode == 0, err
         assert err.count("runs already") == len(before) == 3
         assert "deploying" not in err
@@ -133,7 +133,7 @@ def test_a_run_whose_worker_was_killed_ends_crashed_by_itself_and_up_starts_what
     run_id = stack.learning(source=source)
     records = stack.records()
     _kill(records["worker"].pid, *stack.processes(f"PREFECT__FLOW_RUN_ID={run_id}"))
-    state = stack.ends(run_id, 150)
+    state = stack.ends(run_id, 200)
     assert (state["type"], state["message"]) == ("CRASHED", NOT_HEARD_OF)
     _kill(records["mlflow"].pid)  # whose child goes on, and holds its port
     done = stack.command("up")
@@ -172,7 +172,7 @@ def test_down_ends_exactly_the_stack_and_a_foreground_start_ends_with_its_parts(
     assert stack.command("down").out == "nothing runs\n"
 
     foreground = stack.start("up", "--foreground")
-    assert within(120, lambda: (stack.folder / "prefect.toml").exists())
+    assert within(180, lambda: (stack.folder / "prefect.toml").exists())
     os.kill(stack.records()["mlflow"].pid, signal.SIGKILL)
     _, err = foreground.communicate(timeout=60)
     assert foreground.returncode == 1
