@@ -1,11 +1,11 @@
 # Each target sets up what it needs: `make train`, `make test` and `make check` work from a fresh clone.
 
-PYTHON ?= python3.11
-VENV := .venv
+# PYTHON: the interpreter to use, by default the newest of 3.11 to 3.14 that is found. VENV: the virtual environment.
+PYTHON ?=
+VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/set-up
 REQUIREMENTS := requirements.txt tests/requirements.txt
-INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS))
 
 # The options of `make train`: those of `python -m flows train --help`, in capitals.
 OPTIONS := SOURCE MAP FORMAT KEY_RULES DROP_PARAMETERS KEEP_PARAMETERS TABLE KEY_SAMPLE \
@@ -14,7 +14,7 @@ OPTIONS := SOURCE MAP FORMAT KEY_RULES DROP_PARAMETERS KEEP_PARAMETERS TABLE KEY
   TEST_FRACTION FEATURE_COLUMNS CACHE_WEIGHTS HISTORY_MULTIPLE CANDIDATES HORIZON VALIDATION_FRACTION HOLD_BACK PATIENCE \
   BATCH_SIZE LEARNING_RATE N_STEPS N_EPOCHS ENT_COEF CLIP_RANGE GRADIENT_STEPS BUFFER_SIZE EXPLORATION_FRACTION \
   EXPLORATION_FINAL_EPS SEED SEEDS DEVICE CHALLENGER
-SETTINGS := ERS_HOME DB_URL MLFLOW_TRACKING_URI PREFECT_API_URL PYTHON JSON
+SETTINGS := ERS_HOME DB_URL MLFLOW_TRACKING_URI PREFECT_API_URL PYTHON VENV JSON
 
 # Where a value is a list, spaces may stand for commas.
 LISTS := KEY_RULES DROP_PARAMETERS KEEP_PARAMETERS CACHE_WEIGHTS FEATURE_COLUMNS TTL_LADDER_S
@@ -37,7 +37,7 @@ help:
 	@echo 'make test    run all tests          make check   format, lint, types, import contracts'
 	@echo 'make bench   all benchmarks, into benchmarks/RESULTS.md; needs the shared traces (ERS_TRACES_DIR)'
 	@echo 'make clean   remove compiled kernels and caches of tools'
-	@echo 'make setup   only install           make constraints   pin all packages anew'
+	@echo 'make setup   only install           make constraints   pin the newest versions of what the requirements need'
 
 setup: $(STAMP)
 
@@ -67,31 +67,20 @@ clean:
 	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# The stamp comes last, and `incomplete` first: an installation that was cut off is begun anew.
 $(STAMP): $(REQUIREMENTS) constraints.txt
-	@$(call require_python)
-	@$(call make_venv)
-	@echo 'Installing the requirements into $(VENV); the first time takes some minutes ...' >&2
-	@$(INSTALL) -c constraints.txt
-	@rm -f $(VENV)/incomplete && touch $@
+	@sh infra/setup.sh '$(VENV)' '$(PYTHON)'
 
-constraints:
-	@$(call require_python)
-	@rm -rf $(VENV)
-	@$(call make_venv)
-	@$(INSTALL)
+# Another Python than that of the environment begins a new environment.
+version = $(shell $1 -c 'import sys; print(*sys.version_info[:2])' 2>&1)
+ifneq ($(PYTHON),)
+ifneq ($(call version,$(PYTHON)),$(call version,$(BIN)/python))
+.PHONY: $(STAMP)
+endif
+endif
+
+# One file for all versions of Python and all platforms: markers say where a package is needed.
+constraints: $(STAMP)
 	@grep '^#' constraints.txt > constraints.new
-	@$(BIN)/python -m pip freeze --all --exclude pip | sed 's/+.*//' >> constraints.new
+	@$(BIN)/uv pip compile --quiet --system-certs --upgrade --universal --python-version 3.11 \
+	  --no-header --no-annotate $(REQUIREMENTS) >> constraints.new
 	@mv constraints.new constraints.txt
-	@rm -f $(VENV)/incomplete && touch $(STAMP)
-
-is_3_11 = -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
-
-define require_python
-$(PYTHON) $(is_3_11) || { echo 'error: Python 3.11 is needed, and $(PYTHON) is not it: make PYTHON=/path/to/python3.11' >&2; exit 1; }
-endef
-
-define make_venv
-if [ -e $(VENV)/incomplete ] || ! $(BIN)/python $(is_3_11); then rm -rf $(VENV); fi; \
-mkdir -p $(VENV) && touch $(VENV)/incomplete && { [ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV); }
-endef
