@@ -4,7 +4,6 @@ For tests and benchmarks. A server is ended by the process id that started it, a
 """
 
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import sqlalchemy as sa
 
 START_TIMEOUT_S = 60.0
@@ -89,7 +89,7 @@ def mariadb() -> Iterator[DatabaseServer]:
     """Yield a running MariaDB; ServerMissingError when it is not installed."""
     install, serve = _binary("mariadb-install-db"), _binary("mariadbd")
     with _folder(None) as folder:
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = psutil.Process().username()
         data = folder / "data"
         _run(
             install,
@@ -181,8 +181,7 @@ def _binary(name: str) -> str:
 
 
 def _unprivileged() -> str:
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return next(name for name in UNPRIVILEGED if name in known)
+    return next(name for name in UNPRIVILEGED if subprocess.run(["id", name], capture_output=True).returncode == 0)
 
 
 def _run(*command: str, owner: str | None = None) -> None:

@@ -4,8 +4,6 @@ Prefect would start one too, but only on the first flow call, while the process 
 process imports what its flow needs, and ends with it however the process ends: it watches its standard input.
 """
 
-import asyncio
-import fcntl
 import os
 import signal
 import socket
@@ -17,6 +15,8 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from filelock import FileLock
 
 from schemas.errors import StorageError
 
@@ -36,22 +36,29 @@ class LocalServer:
 
     Attributes:
         api_url: its address, known before it answers.
+
+    Raises:
+        StorageError: it ended at once.
     """
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self._log = home / "server.log"
-        with socket.create_server(("127.0.0.1", 0)) as listener, self._log.open("ab") as log:
-            self.api_url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.local_server", str(listener.fileno())],
+                [sys.executable, "-m", "flows.local_server"],
                 stdin=subprocess.PIPE,
-                stdout=log,
+                stdout=subprocess.PIPE,
                 stderr=log,
-                pass_fds=[listener.fileno()],
                 env={**os.environ, **LOCAL_SERVER_VARIABLES, "PREFECT_HOME": str(home), "PYTHONPATH": _import_path()},
                 start_new_session=True,  # an interrupt from the keyboard is not for the server
             )
+        assert self._process.stdout is not None
+        with self._process.stdout as answer:
+            port = answer.readline().decode().strip()
+        if not port:
+            raise StorageError(f"the local Prefect server did not start; its log: {self._log}")
+        self.api_url = f"http://127.0.0.1:{port}/api"
 
     def wait(self) -> None:
         """Return when the server answers; the connection waits in the queue of its socket until then.
@@ -85,8 +92,12 @@ def _import_path() -> str:
     return os.pathsep.join(path for path in (root, os.environ.get("PYTHONPATH")) if path)
 
 
-def _serve(listener: socket.socket) -> None:
-    """Serve on `listener` until standard input ends."""
+def _serve() -> None:
+    """Serve on a free port, which is told on standard output, until standard input ends."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)  # noqa: T201
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
     import uvicorn
     from prefect.server.api.server import create_app
 
@@ -98,10 +109,11 @@ def _serve(listener: socket.socket) -> None:
 
 def _upgrade_database() -> None:
     """Bring the server's database up to date, one process at a time; an end of the parent does not interrupt it."""
+    import asyncio
+
     from prefect.server.database import provide_database_interface
 
-    with (Path(os.environ["PREFECT_HOME"]) / "upgrade.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(Path(os.environ["PREFECT_HOME"]) / "upgrade.lock"):
         asyncio.run(provide_database_interface().create_db())
 
 
@@ -111,4 +123,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    _serve()

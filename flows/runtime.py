@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 from flows import run_page
 from flows.local_server import LocalServer
-from infra.environment import library_variables
+from infra.environment import library_variables, temporary_folder
 from infra.settings import Settings, load_settings
 from schemas.config import Config, FlowConfig, parse
 from schemas.errors import ErsError, StorageError
@@ -46,12 +46,19 @@ HIDDEN_FROM_LEVEL = {
 
 
 def configure(settings: Settings) -> None:
-    """Set the variables that libraries read when they are imported, and how runs are logged; what is set wins."""
+    """Set the variables that libraries read when they are imported, and how runs are logged.
+
+    What is set wins, but for the folder of temporary files, which is this installation's own.
+
+    Raises:
+        StorageError: that folder cannot be made.
+    """
     variables = library_variables(settings.ers_home) | {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING"}
     if settings.prefect_api_url:
         variables["PREFECT_API_URL"] = settings.prefect_api_url
     for name, value in variables.items():
         os.environ.setdefault(name, value)
+    os.environ["TMPDIR"] = str(temporary_folder(settings.ers_home))
     run_page.quieten()
 
 

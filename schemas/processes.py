@@ -1,23 +1,18 @@
 """Tells a process from a later one with the same process id."""
 
-import os
-from pathlib import Path
+import psutil
 
 
 def process_start(pid: int) -> str:
-    """Return the start of process `pid` in clock ticks since boot, "up" where only its life is known, "" once ended."""
-    try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if after_name[0] in "ZX" else after_name[19]
-    except OSError:
-        return "up" if not Path("/proc/self/stat").exists() and _responds(pid) else ""
+    """Return the start of process `pid` in seconds, to the hundredth; "" once it has ended.
 
-
-def _responds(pid: int) -> bool:
+    On Linux the seconds count from the boot, so that they stay the same when the clock is set; elsewhere from 1970.
+    """
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return ""
+        start_s = process.create_time() - (psutil.boot_time() if psutil.LINUX else 0.0)
+    except psutil.NoSuchProcess:
+        return ""
+    return f"{start_s:.2f}"

@@ -1,12 +1,15 @@
 """Starts and ends the processes of the stack, with all that they started in turn."""
 
 import os
-import signal
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from infra.stack.place import Place, Record
 from schemas.errors import ServerError
@@ -19,6 +22,8 @@ START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = {"worker": 40.0}  # Prefect leaves a run 30 s after SIGTERM
 USUAL_STOP_TIMEOUT_S = 10.0
 POLL_S = 0.1
+ERROR_LINE = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b|error\b", re.IGNORECASE)
+MAX_ERROR_CHARS = 300
 
 
 @dataclass(frozen=True)
@@ -72,22 +77,31 @@ def wait(place: Place, part: Part) -> None:
     """Return once a part answers.
 
     Raises:
-        ServerError: it ended, or did not answer in time; the message names its log.
+        ServerError: it ended, or did not answer in time; the message names its log, and of one that ended the error.
     """
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while not part.answers():
         if not place.alive(part.name):
-            raise ServerError(f"{part.title} ended before it answered; its log: {place.log(part.name)}")
+            reason = _last_error(place.log(part.name))
+            raise ServerError(f"{part.title} ended before it answered{reason}; its log: {place.log(part.name)}")
         if time.monotonic() > deadline_s:
             raise ServerError(f"{part.title} did not answer in {START_TIMEOUT_S:g} s; its log: {place.log(part.name)}")
         time.sleep(POLL_S)
+
+
+def _last_error(log: Path) -> str:
+    """Return ": " and the last line of a log that names an error, else its last line; "" of an empty one."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if ERROR_LINE.match(line)]
+    return "".join(f": {line[:MAX_ERROR_CHARS]}" for line in (errors or lines)[-1:])
 
 
 def stop(place: Place, name: str) -> bool:
     """End a part, orderly if it can, and what it has started; return whether there was anything to end."""
     record = place.alive(name)
     if record:
-        os.kill(record.pid, signal.SIGTERM)
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(record.pid).terminate()
         _await_end(record, STOP_TIMEOUT_S.get(name, USUAL_STOP_TIMEOUT_S))
     had_more = sweep(place, name)
     place.forget(name)
@@ -98,8 +112,8 @@ def sweep(place: Place, name: str) -> bool:
     """Kill what is left of a part, itself included; return whether there was anything. Its port is free then."""
     left = found = list(_marked(_mark(place, name)))
     while left:
-        for pid in left:
-            _kill(pid)
+        for process in left:
+            _kill(process)
         time.sleep(POLL_S)
         left = list(_marked(_mark(place, name)))
     return bool(found)
@@ -110,30 +124,28 @@ def _await_end(record: Record, timeout_s: float) -> None:
     while record.is_alive and time.monotonic() < deadline_s:
         time.sleep(POLL_S)
     if record.is_alive:
-        _kill(record.pid)
+        with suppress(psutil.NoSuchProcess):
+            _kill(psutil.Process(record.pid))
 
 
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def _kill(process: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
 
 
 def _mark(place: Place, name: str) -> str:
     return f"{place.folder}:{name}"
 
 
-def _marked(mark: str) -> Iterator[int]:
+def _marked(mark: str) -> Iterator[psutil.Process]:
     """Yield the processes that a part has started, itself included."""
-    wanted = f"{MARK}={mark}".encode()
-    return (pid for pid, variables in environments() if wanted in variables)
+    return (process for process, variables in environments() if variables.get(MARK) == mark)
 
 
-def environments() -> Iterator[tuple[int, list[bytes]]]:
-    """Yield each process of this machine that may be looked at: its id and variables, NAME=VALUE."""
-    for process in Path("/proc").glob("[0-9]*"):
+def environments() -> Iterator[tuple[psutil.Process, dict[str, str]]]:
+    """Yield each process of this machine that may be looked at, with the variables of its environment."""
+    for process in psutil.process_iter():
         try:
-            yield int(process.name), (process / "environ").read_bytes().split(b"\0")
-        except OSError:
+            yield process, process.environ()
+        except (psutil.Error, OSError):
             continue  # it ended meanwhile, or is another user's

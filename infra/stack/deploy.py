@@ -103,13 +103,13 @@ def end_dead_runs(api: PrefectApi) -> None:
 
     To be called while no worker runs: the server is the stack's own, so that nobody else works for it.
     """
-    working = {variable for _, variables in environments() for variable in variables}
+    at_work = {variables.get("PREFECT__FLOW_RUN_ID") for _, variables in environments()}
     unfinished = {
         "flow_runs": {"state": {"type": {"any_": list(UNFINISHED)}}},
         "work_pools": {"name": {"any_": [POOL]}},
     }
     for run in api.post("/flow_runs/filter", unfinished):
-        if f"PREFECT__FLOW_RUN_ID={run['id']}".encode() in working:
+        if run["id"] in at_work:
             continue
         ended = "CANCELLED" if run["state_type"] == "CANCELLING" else "CRASHED"
         state = {"type": ended, "message": FOUND_DEAD}

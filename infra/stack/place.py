@@ -1,12 +1,13 @@
 """Where the stack keeps what it knows of its processes, and the lock under which it changes."""
 
 import contextlib
-import fcntl
 import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from schemas.errors import StorageError
 from schemas.processes import process_start
@@ -61,12 +62,13 @@ class Place:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lock of the stack, which ends with the process that holds it; wait for another that does."""
-        with (self.folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say("another command is changing the stack: waiting for it ...")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = FileLock(self.folder / "lock")
+        try:
+            held = lock.acquire(blocking=False)
+        except Timeout:
+            say("another command is changing the stack: waiting for it ...")
+            held = lock.acquire()
+        with held:
             yield
 
     @contextlib.contextmanager
@@ -74,8 +76,7 @@ class Place:
         """Hold the lock under which the database of a Prefect server is made; flows without a server take it too."""
         folder = self.home / "prefect"
         folder.mkdir(exist_ok=True)
-        with (folder / "upgrade.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(folder / "upgrade.lock"):
             yield
 
     def log(self, part: str) -> Path:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from infra.settings import Settings
 from tests.flows.running import ROOT, environment
 
@@ -34,16 +36,16 @@ class Fork:
     outcome: Path
 
     def state(self) -> str:
-        """Return its state as the kernel names it, "" once it has ended."""
+        """Return its state as psutil names it, "" once it has ended."""
         try:
-            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
+            return str(psutil.Process(self.pid).status())
+        except psutil.NoSuchProcess:
             return ""
 
-    def wait(self, states: str = "") -> None:
-        """Wait until it has ended, or is in one of the states."""
+    def wait(self, until: str = "") -> None:
+        """Wait until it has ended, or is in that state."""
         deadline_s = time.monotonic() + TIMEOUT_S
-        while (state := self.state()) and state not in states:
+        while (state := self.state()) and state != until:
             assert time.monotonic() < deadline_s, f"the process is still at work: {state}"
             time.sleep(0.003)
 

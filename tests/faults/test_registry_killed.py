@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import psutil
 import pytest
 
 from tasks.registry.bundles import bundle_folder
@@ -63,7 +64,7 @@ def cut_off(trial: Trial) -> None:
         ("train_end", "register: version created"),
     ):
         at_work.append(trial.forks.start(operation, trial.settings, after=step, ending=signal.SIGSTOP))
-        at_work[-1].wait("T")
+        at_work[-1].wait(psutil.STATUS_STOPPED)
     for fork in at_work:
         os.kill(fork.pid, signal.SIGKILL)
         fork.wait()
@@ -257,7 +258,7 @@ def steps_in_the_code() -> Iterator[str]:
 def test_of_promotions_at_the_same_time_one_wins_and_the_others_say_so(trials: Registries) -> None:
     trial = begin(trials, "sqlite", "registration")
     slow = trial.forks.start("promote", trial.settings, "3", after="move: intent recorded", ending=signal.SIGSTOP)
-    slow.wait("T")
+    slow.wait(psutil.STATUS_STOPPED)
     refused = trial.forks.run("promote", trial.settings, "1")
     assert refused.error.startswith("ConflictError: cache-policy-eviction: ")
     assert "is moving version 3 since" in refused.error
@@ -276,7 +277,7 @@ def test_of_several_promotions_that_race_exactly_one_wins(database_kind: str, tr
         for which in ("1", "3", "1", "3")
     ]
     for fork in stopped:
-        fork.wait("T")
+        fork.wait(psutil.STATUS_STOPPED)
     for fork in stopped:
         os.kill(fork.pid, signal.SIGCONT)
     outcomes = [fork.ended() for fork in stopped]

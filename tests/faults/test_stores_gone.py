@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import pytest
 
 from benchmarks.servers import PASSWORD, USER
@@ -33,8 +34,8 @@ STEPS = (  # operation, the step at which its process is stopped, the champion o
 def stopped(trial: Trial, operation: str, step: str) -> Fork:
     """Start an operation and wait until it is stopped at a step."""
     fork = trial.forks.start(operation, trial.settings, after=step, ending=signal.SIGSTOP)
-    fork.wait("T")
-    assert fork.state() == "T", f"{operation} ended before {step}: {fork.ended()}"
+    fork.wait(psutil.STATUS_STOPPED)
+    assert fork.state() == psutil.STATUS_STOPPED, f"{operation} ended before {step}: {fork.ended()}"
     return fork
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import psutil
 
 from learning.bundle import load_bundle
 
@@ -170,12 +171,11 @@ def bundles(home: Path) -> list[Path]:
 def local_servers(home: Path) -> list[int]:
     """Process ids of the local Prefect servers that keep their state under `home`."""
     found = []
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in psutil.process_iter():
         try:
-            command = (process / "cmdline").read_bytes()
-            if b"flows.local_server" in command and str(home).encode() in (process / "environ").read_bytes():
-                found.append(int(process.name))
-        except OSError:
+            if "flows.local_server" in process.cmdline() and str(home) in process.environ().get("PREFECT_HOME", ""):
+                found.append(process.pid)
+        except psutil.Error:
             continue  # it ended meanwhile, or is another user's
     return found
 

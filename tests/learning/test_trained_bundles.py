@@ -1,6 +1,5 @@
 """Bundles of all decisions and algorithms: three runtimes decide alike, and old versions of them can load the files."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from filelock import FileLock
 
 from cachesim.synthetic import energy_trace
 from learning.bundle import load_bundle
@@ -68,11 +68,10 @@ def cpp_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cpp"
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(folder / "lock"):
         if not (folder / "cache_policy").exists():
             source = ["-S", str(REPOSITORY / "examples/cpp"), "-B", str(folder), "-DCMAKE_BUILD_TYPE=Release"]
-            run("cmake", *source, f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}")
+            run("cmake", *source, f"-DCMAKE_PREFIX_PATH={torch.__path__[0]}")
             run("cmake", "--build", str(folder))
     return folder / "cache_policy"
 

@@ -111,11 +111,11 @@ class Stack:
 
     def processes(self, variable: str = "") -> list[int]:
         """Processes that the stack has started, those with a variable NAME=VALUE."""
-        mark, wanted = f"{MARK}={self.place.folder}:".encode(), variable.encode()
+        name, _, value = variable.partition("=")
         return [
-            pid
-            for pid, found in environments()
-            if any(one.startswith(mark) for one in found) and (not wanted or wanted in found)
+            process.pid
+            for process, found in environments()
+            if found.get(MARK, "").startswith(f"{self.place.folder}:") and found.get(name, "") == value
         ]
 
     def records(self) -> dict[str, Record]:
