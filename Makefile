@@ -27,14 +27,15 @@ option = $(if $(value $1),$(call flag,$1)=$(call quoted,$1))
 given = $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $v)),$v))
 unknown = $(filter-out $(OPTIONS) $(SETTINGS),$(given))
 
-.PHONY: help setup train up down status test check bench clean constraints
+.PHONY: help setup train up down status test test-fast check bench clean constraints
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make train [ALGORITHM=ppo SOURCE=access.log CACHE_FRACTION=0.01 ...]   learn, judge, export and register a policy'
 	@echo 'make up      Prefect server and UI, MLflow server, a worker, the deployments of prefect.yaml (FOREGROUND=1: stay)'
 	@echo 'make down    end what make up started         make status   what of it runs'
-	@echo 'make test    run all tests          make check   format, lint, types, import contracts'
+	@echo 'make test    run all tests          make test-fast   those of them that are quick'
+	@echo 'make check   format, lint, types, import contracts'
 	@echo 'make bench   all benchmarks, into benchmarks/RESULTS.md; needs the shared traces (ERS_TRACES_DIR)'
 	@echo 'make clean   remove compiled kernels and caches of tools'
 	@echo 'make setup   only install           make constraints   pin the newest versions of what the requirements need'
@@ -53,6 +54,9 @@ down status: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-fast: $(STAMP)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check .

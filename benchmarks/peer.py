@@ -50,17 +50,18 @@ def write_oracle_general(trace: Trace, path: Path, unit: str = "objects") -> Non
     rows.tofile(path)
 
 
-def hit_ratios(path: Path, policy: str, capacity: Capacity, warm_up: int) -> tuple[float, float]:
-    """Return the hit ratio of all requests of the file, and of those after the first `warm_up` ones.
+def hit_ratios(path: Path, policy: str, capacity: Capacity, warm_up: int) -> tuple[float, ...]:
+    """Return hit ratio and byte hit ratio of all requests of the file, and of those after the first `warm_up` ones.
 
     Raises:
         ChildProcessError: libCacheSim crashed or did not end.
     """
 
-    def work() -> tuple[float, float]:
+    def work() -> tuple[float, ...]:
         whole, parted = _opened(path, policy, capacity), _opened(path, policy, capacity)
         parted[0].process_trace(parted[1], 0, warm_up)
-        return 1 - whole[0].process_trace(whole[1], 0, -1)[0], 1 - parted[0].process_trace(parted[1], warm_up, -1)[0]
+        missed = (*whole[0].process_trace(whole[1], 0, -1), *parted[0].process_trace(parted[1], warm_up, -1))
+        return tuple(1 - ratio for ratio in missed)
 
     return _apart(work)
 
@@ -72,13 +73,14 @@ def replay_seconds(path: Path, policy: str, capacity: Capacity) -> tuple[float, 
         ChildProcessError: libCacheSim crashed or did not end.
     """
 
-    def work() -> tuple[float, float]:
+    def work() -> tuple[float, ...]:
         cache, reader = _opened(path, policy, capacity)
         started = time.perf_counter()
         missed, _ = cache.process_trace(reader, 0, -1)
         return time.perf_counter() - started, 1 - missed
 
-    return _apart(work)
+    seconds, hit_ratio = _apart(work)
+    return seconds, hit_ratio
 
 
 def _opened(path: Path, policy: str, capacity: Capacity):  # type: ignore[no-untyped-def]
@@ -93,7 +95,7 @@ def _opened(path: Path, policy: str, capacity: Capacity):  # type: ignore[no-unt
     return cache, reader
 
 
-def _apart(work: Callable[[], tuple[float, float]]) -> tuple[float, float]:
+def _apart(work: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:
     """Return what `work` returns in a forked process."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
@@ -107,7 +109,7 @@ def _apart(work: Callable[[], tuple[float, float]]) -> tuple[float, float]:
     try:
         if not receiver.poll(RUN_TIMEOUT_S):
             raise ChildProcessError("libCacheSim did not end")
-        result: tuple[float, float] = receiver.recv()
+        result: tuple[float, ...] = receiver.recv()
     except EOFError:
         raise ChildProcessError("libCacheSim crashed") from None
     finally:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 from flows import run_page
 from flows.local_server import LocalServer
-from infra.environment import library_variables, temporary_folder
+from infra.environment import library_variables, use_own_temporary_folder
 from infra.settings import Settings, load_settings
 from schemas.config import Config, FlowConfig, parse
 from schemas.errors import ErsError, StorageError
@@ -58,7 +58,7 @@ def configure(settings: Settings) -> None:
         variables["PREFECT_API_URL"] = settings.prefect_api_url
     for name, value in variables.items():
         os.environ.setdefault(name, value)
-    os.environ["TMPDIR"] = str(temporary_folder(settings.ers_home))
+    use_own_temporary_folder(settings)
     run_page.quieten()
 
 

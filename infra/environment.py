@@ -1,9 +1,11 @@
 """Variables that libraries read when they are imported, for this process and those that it starts."""
 
+import os
 import shutil
 import time
 from pathlib import Path
 
+from infra.settings import Settings
 from schemas.errors import StorageError
 
 MAX_AGE_S = 30 * 86_400
@@ -21,19 +23,20 @@ def library_variables(home: Path) -> dict[str, str]:
     }
 
 
-def temporary_folder(home: Path) -> Path:
-    """Return the folder of temporary files of this installation, `<home>/tmp`, which nobody else may enter.
+def use_own_temporary_folder(settings: Settings) -> None:
+    """Let this process, and those that it starts, keep temporary files where no other user of the machine may enter.
 
-    Prefect, MLflow, PyTorch and Dask use fixed names in the common one: whoever is first there keeps other users of
-    the machine out, or can read and change what they put there. Entries that killed processes left go after 30 days.
+    Prefect, MLflow, PyTorch and Dask use fixed names in the common folder: whoever is first there keeps others out, or
+    can read and change what they put there. Entries that killed processes left go after 30 days.
 
     Raises:
-        StorageError: it cannot be made there.
+        StorageError: the folder cannot be made, or is another user's.
     """
-    folder = home.resolve() / "tmp"
+    folder = (settings.ers_tmp or settings.ers_home / "tmp").resolve()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.name == "posix" and folder.stat().st_mode & 0o077:
+            raise StorageError(f"others may enter the folder {folder} of temporary files: chmod 700, or set ERS_TMP")
         for path in folder.iterdir():
             if path.lstat().st_mtime < time.time() - MAX_AGE_S:
                 _remove(path)
@@ -41,9 +44,9 @@ def temporary_folder(home: Path) -> Path:
         pass
     except OSError as error:
         raise StorageError(
-            f"ERS_HOME {home} cannot be written ({error.strerror}: {error.filename}): choose another folder"
+            f"the folder {folder} of temporary files cannot be used ({error.strerror}): set ERS_TMP to another one"
         ) from error
-    return folder
+    os.environ["TMPDIR"] = str(folder)
 
 
 def _remove(path: Path) -> None:

@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     Attributes:
         ers_exports: folder that bundles may be exported into, by default the working directory.
         ers_home: folder of all state: databases, artifacts, bundles. Relative to the working directory.
+        ers_tmp: folder of temporary files, which nobody else may enter; None = `<ers_home>/tmp`.
         db_url: SQLAlchemy URL of the database; masked when shown. Unset = `<ers_home>/ers.db`, or what follows.
         db_driver: sqlite, mysql+pymysql, mariadb+pymysql or postgresql+psycopg, in place of `db_url`.
         db_host, db_port, db_user, db_password, db_name: the rest of it; with sqlite the name is the path of a file.
@@ -51,6 +52,7 @@ class Settings(BaseSettings):
 
     ers_exports: Path = Path()
     ers_home: Path = Path("var")
+    ers_tmp: Path | None = None
     db_url: SecretStr | None = None
     db_driver: Driver | None = None
     db_host: str | None = None

@@ -1,6 +1,7 @@
 """Fixtures for all tests: traces, databases, a file of requests, and a command line that answers fast."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import settings
 from benchmarks import traces
 from schemas.trace import Trace
 from tests.databases import Databases
+from tests.processes import end_all, take_signals
 
 if TYPE_CHECKING:
     from tests.flows.running import CommandLine
@@ -29,9 +31,17 @@ settings.register_profile("ers", deadline=None)  # a first example may compile a
 settings.load_profile("ers")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let PyTorch take one thread, here and in processes that tests start: two test processes share two cores."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    take_signals(has_workers=config.getoption("dist", "no") != "no")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what the tests have left running, however they ended."""
+    if not hasattr(config, "workerinput"):
+        for command in end_all():
+            sys.stderr.write(f"ended what a test left running: {command[:200]}\n")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

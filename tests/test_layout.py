@@ -49,7 +49,7 @@ def _pins(name: str) -> dict[str, str]:
     lines = [line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
     found = {}
     for line in filter(None, lines):
-        pin = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[a-z,]+\])?==([0-9][A-Za-z0-9.]*)", line)
+        pin = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[a-z,]+\])?==([0-9][A-Za-z0-9.]*)(?: ; [^;]+)?", line)
         assert pin, f"{name}: {line!r} is no exact public version"
         found[re.sub(r"[-_.]+", "-", pin[1]).lower()] = pin[2]
     return found

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.environment import library_variables
+from infra.environment import library_variables, use_own_temporary_folder
 from infra.settings import Settings, masked_url
 from infra.stack import children, parts
 from infra.stack.children import Part
@@ -38,6 +38,7 @@ def up(settings: Settings, foreground: bool) -> int:
     """
     place = Place(settings.ers_home)
     place.make()
+    use_own_temporary_folder(settings)  # which all parts inherit
     with _terminable():
         stack = _Start(place, settings, foreground)
         with place.locked():

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from infra.environment import library_variables, temporary_folder
+from infra.environment import library_variables
 from infra.settings import Settings
 from infra.stack.children import Part
 from infra.stack.place import MLFLOW, PREFECT, WORKER, Place, Record, say
@@ -34,8 +34,7 @@ LAST_ERROR_CHARS = 300
 
 def shared_variables(place: Place) -> dict[str, str]:
     """Return the variables that all processes of the stack have, beside those that they inherit."""
-    own = {"ERS_HOME": str(place.home), "TMPDIR": str(temporary_folder(place.home)), "NO_COLOR": "1"}
-    return {**library_variables(place.home), **own}
+    return {**library_variables(place.home), "ERS_HOME": str(place.home), "NO_COLOR": "1"}
 
 
 def prefect_server(place: Place, port: int) -> Part:

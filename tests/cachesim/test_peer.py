@@ -1,40 +1,80 @@
-"""Our policies against libCacheSim's, run side by side on a real trace."""
+"""Our policies against libCacheSim's, run side by side: on made-up traffic, and on a real trace where there is one."""
 
-from collections.abc import Callable
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.peer import OURS_AS_PEERS, PEERS, hit_ratios, write_oracle_general
 from cachesim.capacity import Capacity
+from cachesim.metrics import score
 from cachesim.replay import replay
+from cachesim.synthetic import energy_trace
 from schemas.trace import Trace
 
 EXACT = ("lru", "fifo", "clock", "sieve", "slru", "2q", "s3-fifo", "lfu", "w-tinylfu", "belady")
+EXACT_IN_BYTES = tuple(policy for policy in EXACT if policy != "w-tinylfu")
 ROUNDING, NEAR, RANDOM = 1e-9, 0.005, 0.012  # theirs draws a hash bucket first, so not every object is as likely
-CAPACITIES = (100, 800, 4_001)
-TRACE = "web12"
+MADE_UP, REAL = "made-up", "web12"
+OBJECTS = {MADE_UP: (100, 800, 3_001), REAL: (100, 800, 4_001)}
+BYTES = (3_000_000, 30_000_000)
 
-pytestmark = pytest.mark.slow
+
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """A trace, with its files for libCacheSim by unit of capacity."""
+
+    trace: Trace
+    files: dict[str, Path]
 
 
 @pytest.fixture(scope="module")
-def trace_file(shared_trace: Callable[[str], Trace], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("peer") / TRACE
-    write_oracle_general(shared_trace(TRACE), path)
-    return path
+def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """The trace that the parameter names."""
+    trace = made_up() if request.param == MADE_UP else request.getfixturevalue("shared_trace")(request.param)
+    folder = tmp_path_factory.mktemp("peer")
+    files = {unit: folder / unit for unit in ("objects", "bytes")}
+    for unit, path in files.items():
+        write_oracle_general(trace, path, unit)
+    return Recorded(trace, files)
 
 
-@pytest.mark.parametrize("policy", PEERS)
-@pytest.mark.parametrize("objects", CAPACITIES)
-def test_hit_ratios_are_those_of_libcachesim(
-    shared_trace: Callable[[str], Trace], trace_file: Path, policy: str, objects: int
-) -> None:
-    """Of all requests, and of the last 40 % with a warm cache."""
-    trace, capacity = shared_trace(TRACE), Capacity(objects, "objects")
-    warm_up = int(0.6 * len(trace))
+def made_up() -> Trace:
+    """40,000 requests to the energy data API, as libCacheSim knows them: one size an object, and no load times."""
+    trace = energy_trace(40_000, seed=7)
+    first = np.unique(trace.key, return_index=True)[1]
+    unknown = np.full(len(trace), np.nan, np.float32)
+    return dataclasses.replace(trace, size_bytes=trace.size_bytes[first][trace.key], load_time_ms=unknown)
+
+
+def assert_alike(recorded: Recorded, policy: str, capacity: Capacity, tolerance: float) -> None:
+    """Hit ratio and byte hit ratio of all requests, and of the last 40 % with a warm cache."""
+    trace, warm_up = recorded.trace, int(0.6 * len(recorded.trace))
     hit = replay(trace, policy, capacity, **OURS_AS_PEERS.get(policy, {})).hit
-    whole, later = hit_ratios(trace_file, policy, capacity, warm_up)
+    theirs = hit_ratios(recorded.files[capacity.unit], policy, capacity, warm_up)
+    for span, their_hits, their_bytes in ((slice(None), *theirs[:2]), (slice(warm_up, None), *theirs[2:])):
+        ours = score(trace, hit, span)
+        assert ours.hit_ratio == pytest.approx(their_hits, abs=tolerance)
+        if capacity.unit == "bytes":
+            assert ours.byte_hit_ratio == pytest.approx(their_bytes, abs=tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", PEERS)
+@pytest.mark.parametrize(
+    ("recorded", "objects"), [(name, n) for name in OBJECTS for n in OBJECTS[name]], indirect=["recorded"]
+)
+def test_hit_ratios_are_those_of_libcachesim(recorded: Recorded, policy: str, objects: int) -> None:
     tolerance = ROUNDING if policy in EXACT else RANDOM if policy == "random" else NEAR
-    assert hit.mean() == pytest.approx(whole, abs=tolerance)
-    assert hit[warm_up:].mean() == pytest.approx(later, abs=tolerance)
+    assert_alike(recorded, policy, Capacity(objects, "objects"), tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", EXACT_IN_BYTES)
+@pytest.mark.parametrize("limit", BYTES)
+@pytest.mark.parametrize("recorded", [MADE_UP], indirect=True)
+def test_hit_ratios_of_a_capacity_in_bytes_are_those_of_libcachesim(
+    recorded: Recorded, policy: str, limit: int
+) -> None:
+    assert_alike(recorded, policy, Capacity(limit, "bytes"), ROUNDING)

@@ -93,7 +93,7 @@ class Forks:
         assert self._process.stdout is not None
         assert settings.db_url is not None
         outcome = self._folder / f"{next(self._numbers)}.json"
-        (settings.ers_home / "tmp").mkdir(exist_ok=True)
+        (settings.ers_home / "tmp").mkdir(mode=0o700, exist_ok=True)
         command = {
             "operation": operation,
             "arguments": arguments,

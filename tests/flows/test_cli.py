@@ -253,7 +253,7 @@ def test_make_train_refuses_an_unknown_option():
     assert "unknown option ALGORITM" in done.stderr
 
 
-def test_make_says_which_python_is_needed():
+def test_make_refuses_a_python_that_is_not_there():
     done = _make("--always-make", "setup", "PYTHON=python-that-is-not-there")
     assert done.returncode != 0
-    assert "error: Python 3.11 is needed" in done.stderr
+    assert "error: PYTHON=python-that-is-not-there is not a Python 3.11 to 3.14" in done.stderr

@@ -74,7 +74,7 @@ def test_every_image_has_a_version_or_is_built_here():
     own = {image for image in images if image.startswith("ers-ml-trainer:")}
     assert own == {"ers-ml-trainer:${ERS_TAG:-cpu}"}
     assert all(re.search(r":v?\d+\.\d+", image) for image in images - own), images
-    assert re.search(r"^ARG PYTHON_IMAGE=python:3\.11\.\d+-", DOCKERFILE, re.M)
+    assert re.search(r"^ARG PYTHON_IMAGE=python:3\.\d+\.\d+-", DOCKERFILE, re.M)
 
 
 def test_every_service_but_the_one_that_ends_says_whether_it_is_well():

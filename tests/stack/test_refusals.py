@@ -41,6 +41,15 @@ def test_an_mlflow_store_that_cannot_be_made(tmp_path: Path) -> None:
     _refused(new_stack(tmp_path), 1, "MLflow", MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/file/mlflow.db")
 
 
+def test_a_part_that_ends_early_tells_the_error_of_its_log(tmp_path: Path) -> None:
+    """A file stands where Prefect's worker wants a folder of temporary files; once that of another user did."""
+    (tmp_path / "var" / "tmp").mkdir(parents=True)
+    (tmp_path / "var" / "tmp").chmod(0o700)
+    (tmp_path / "var" / "tmp" / "runner_storage").write_text("")
+    error = _refused(new_stack(tmp_path), 1, "the worker ended before it answered: NotADirectoryError: [Errno 20]")
+    assert error.endswith(f"its log: {tmp_path}/var/stack/worker.log")
+
+
 @pytest.mark.parametrize("name", ["PREFECT_API_URL", "MLFLOW_TRACKING_URI"])
 def test_a_server_of_the_user_that_does_not_answer(tmp_path: Path, name: str) -> None:
     """None is started in its place, for it holds what was done so far."""
