@@ -10,6 +10,7 @@ from cachesim.compiled import nothing_is_cached
 from flows.runtime import say
 
 ROOT = Path(__file__).resolve().parents[1]
+_at_work: "list[subprocess.Popen[bytes]]" = []
 
 
 def say_if_compiling() -> bool:
@@ -22,13 +23,16 @@ def say_if_compiling() -> bool:
 
 @contextmanager
 def kernels_on_the_way() -> Iterator[Callable[[], object]]:
-    """Compile the kernels of all policies in another process, when none is compiled yet, while this one learns.
+    """Compile the kernels in another process, when none is compiled yet, while this one imports, reads and learns.
 
-    They are kept for later processes. Only the judgement at the end needs all of them.
+    They are kept for later processes. Inside of another such context it is the process of that one.
 
     Yields:
-        a function that waits until they are compiled.
+        a function that waits until they are compiled: the judgement at the end needs all of them.
     """
+    if _at_work:
+        yield _at_work[0].wait
+        return
     if not say_if_compiling():
         yield lambda: None
         return
@@ -39,8 +43,10 @@ def kernels_on_the_way() -> Iterator[Callable[[], object]]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    _at_work.append(compiler)
     try:
         yield compiler.wait
     finally:
+        _at_work.clear()
         compiler.terminate()
         compiler.wait()

@@ -21,7 +21,7 @@ from flows import run_page
 from flows.local_server import LocalServer
 from infra.environment import library_variables, use_own_temporary_folder
 from infra.settings import Settings, load_settings
-from schemas.config import Config, FlowConfig, parse
+from schemas.config import Config, FlowConfig, TrainConfig, parse
 from schemas.errors import ErsError, StorageError
 from tasks.steps import RUN_LOG
 
@@ -74,7 +74,7 @@ def run_flow(name: str, config: FlowConfig) -> tuple[dict[str, Any], str]:
     settings = load_settings()
     configure(settings)
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # Prefect would make its last folder only
-    with _prefect_api(settings) as wait_for_api:
+    with _kernels(config), _prefect_api(settings) as wait_for_api:
         module = importlib.import_module(f"flows.{name}")
         wait_for_api()
         try:
@@ -84,6 +84,18 @@ def run_flow(name: str, config: FlowConfig) -> tuple[dict[str, Any], str]:
                 error.text = module.summary(error.result)
             raise
     return result, module.summary(result)
+
+
+@contextmanager
+def _kernels(config: FlowConfig) -> Iterator[None]:
+    """Begin with the kernels that a training needs before the imports, which take as long as compiling them."""
+    if not isinstance(config, TrainConfig):
+        yield
+        return
+    from flows.compiling import kernels_on_the_way
+
+    with kernels_on_the_way():
+        yield
 
 
 def run_plain(name: str, config: FlowConfig) -> tuple[dict[str, Any], str]:

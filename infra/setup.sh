@@ -11,6 +11,8 @@ set -eu
 export UV_SYSTEM_CERTS=true UV_NATIVE_TLS=true
 # Where Python may not keep bytecode, it is compiled here, or each process would compile all that it imports.
 [ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || export UV_COMPILE_BYTECODE=true
+# Without a home that can be written there is no cache.
+[ -z "${HOME:-}" ] || [ -w "$HOME" ] || export UV_NO_CACHE=true
 
 say() { echo "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
