@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.peer import needs_peer
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -30,6 +32,7 @@ def result(name: str, traces_dir: Path, *words: object) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@needs_peer
 def test_replays_are_compared_with_libcachesim_by_trace_capacity_and_policy(traces_dir: Path) -> None:
     words = ("--only-policies", "--policies", "lru", "--traces", "orm_busy", "--rounds", 1)
     rows = result("replay", traces_dir, *words)["rows"]

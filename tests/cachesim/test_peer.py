@@ -12,11 +12,13 @@ from cachesim.metrics import score
 from cachesim.replay import replay
 from cachesim.synthetic import energy_trace
 from schemas.trace import Trace
+from tests.peer import needs_peer
 
 EXACT = ("lru", "fifo", "clock", "sieve", "slru", "2q", "s3-fifo", "lfu", "w-tinylfu", "belady")
 EXACT_IN_BYTES = tuple(policy for policy in EXACT if policy != "w-tinylfu")
 ROUNDING, NEAR, RANDOM = 1e-9, 0.005, 0.012  # theirs draws a hash bucket first, so not every object is as likely
 MADE_UP, REAL = "made-up", "web12"
+pytestmark = needs_peer
 OBJECTS = {MADE_UP: (100, 800, 3_001), REAL: (100, 800, 4_001)}
 BYTES = (3_000_000, 30_000_000)
 

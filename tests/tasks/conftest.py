@@ -145,5 +145,7 @@ def home(tmp_path: Path, empty_store: Path) -> Path:
 
 
 @pytest.fixture
-def stores(home: Path) -> Stores:
-    return Stores(home)
+def stores(home: Path) -> Iterator[Stores]:
+    stores = Stores(home)
+    yield stores
+    stores.engine.dispose()

@@ -2,13 +2,13 @@
 
 import struct
 
-import libcachesim
 import numpy as np
 import pytest
 
 from schemas.errors import ConfigError, SourceError
 from tasks.sources import identify, open_reading
 from tasks.sources.oracle_general import RECORD
+from tests.peer import needs_peer
 
 COLUMNS = ["timestamp", "cache_name", "cache_key", "size_bytes", "load_time_ms", "was_hit"]
 
@@ -27,12 +27,15 @@ def trace(requests: int = 1_000) -> np.ndarray:
     return records
 
 
+@needs_peer
 @pytest.mark.parametrize("name", ["w.oracleGeneral", "w.oracleGeneral.bin.zst", "w.oracleGeneral.gz"])
 def test_a_trace_is_recorded_as_libcachesim_reads_it(name, binary_file, tmp_path, record, read):
     records = trace()
     assert record(binary_file(name, records.tobytes())).rows == len(records)
     plain = tmp_path / "same.oracleGeneral"
     plain.write_bytes(records.tobytes())
+    import libcachesim
+
     options = libcachesim.ReaderInitParam(ignore_size_zero_req=False)
     theirs = libcachesim.TraceReader(str(plain), libcachesim.TraceType.ORACLE_GENERAL_TRACE, options)
     rows = read()

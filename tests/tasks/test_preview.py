@@ -1,8 +1,10 @@
 """What `preview` tells of a file is what `ingest` then makes of it; and it writes nothing."""
 
+import sqlite3
+from contextlib import closing
+
 import pandas as pd
 import pytest
-import sqlalchemy as sa
 
 from infra.settings import Settings
 from schemas.config import PreviewConfig
@@ -97,7 +99,8 @@ def test_columns_that_users_added_have_a_place_where_the_database_is_there(engin
 
 @pytest.mark.parametrize("url", ["sqlite:///{}/none/ers.db", "sqlite:///{}/other.db", "postgresql+none://h/d"])
 def test_without_a_database_the_table_is_the_one_that_would_be_made(url, tmp_path):
-    sa.create_engine(f"sqlite:///{tmp_path}/other.db").connect().close()
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE something (id INTEGER)")
     before = sorted(tmp_path.rglob("*"))
     settings = Settings(_env_file=None, db_url=url.format(tmp_path))
     assert present_table(settings.database_url) is cache_metrics

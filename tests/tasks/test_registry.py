@@ -185,9 +185,8 @@ def test_the_intent_of_another_host_is_abandoned_after_a_day(stores: Stores, age
 
 
 def test_a_database_that_mirrors_another_store_is_refused_before_anything_is_written(
-    home: Path, empty_store: Path, bundle: Path
+    stores: Stores, home: Path, empty_store: Path, bundle: Path
 ) -> None:
-    stores = Stores(home)
     stores.register(stores.train(), bundle)
     fresh = Path(shutil.copy(empty_store, home / "other.db"))
     other = open_tracker(settings_of(home).model_copy(update={"mlflow_tracking_uri": f"sqlite:///{fresh}"}))

@@ -170,7 +170,7 @@ def owner_of_an_ended_process() -> str:
 def test_a_reused_pid_does_not_pass_for_the_process_that_had_it() -> None:
     host, pid, start = current_owner().split("~")
     assert not is_gone(f"{host}~{pid}~{start}")
-    assert is_gone(f"{host}~{pid}~{int(start) - 1}")
+    assert is_gone(f"{host}~{pid}~{float(start) - 0.01:.2f}")
 
 
 def test_a_killed_process_is_gone_even_before_it_is_reaped() -> None:
