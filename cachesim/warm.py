@@ -1,4 +1,6 @@
-"""Compiles kernels for a process that will need them soon: `python -m cachesim.warm`."""
+"""Compiles kernels for a process that will need them soon: `python -m cachesim.warm decisions`, or `policies`."""
+
+import sys
 
 import numpy as np
 
@@ -11,25 +13,27 @@ from cachesim.synthetic import energy_trace
 
 
 def compile_decisions() -> None:
-    """Make a few decisions of an eviction, as training does, which compiles what is not compiled yet."""
+    """Make a few decisions of an eviction, as training does, and replay a guarded policy: this compiles the kernels."""
     trace, capacity = energy_trace(200, seed=0), Capacity(5, "objects")
     oracle = build_oracle(trace, capacity, np.ones(len(trace)), kept_requests(trace, capacity))
     stream = build_stream(trace, capacity, len(trace))
     decisions = Decisions(stream, oracle, trace.n_keys, batch=2, candidates=2, seed=0)
-    decisions.resync(oldest_first(decisions.n_features))
+    scorer, missing = oldest_first(decisions.n_features), np.zeros(1, np.float32)
+    decisions.resync(scorer)
     decisions.reset()
     decisions.step(np.zeros(2, np.int64))
+    replay(trace, "guarded", capacity, scorer=scorer, capacity_objects=5.0, missing=missing)
 
 
 def compile_policies() -> None:
-    """Replay a few requests with each policy that `train` judges, which compiles what is not compiled yet."""
+    """Replay a few requests with each classical policy: this compiles the kernels."""
     trace, capacity = energy_trace(10, seed=0), Capacity(2, "objects")
     for policy in POLICIES:
         replay(trace, policy, capacity)
-    scorer, missing = oldest_first(len(FEATURES)), np.zeros(1, np.float32)
-    replay(trace, "guarded", capacity, scorer=scorer, capacity_objects=2.0, missing=missing)
 
+
+PARTS = {"decisions": compile_decisions, "policies": compile_policies}
+"""What can be compiled side by side; either takes about as long as the other."""
 
 if __name__ == "__main__":
-    compile_decisions()  # first: training begins with them, and needs the policies at its end
-    compile_policies()
+    PARTS[sys.argv[1]]()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cachesim.compiled import nothing_is_cached
+from cachesim.warm import PARTS
 from flows.runtime import say
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,30 +24,40 @@ def say_if_compiling() -> bool:
 
 @contextmanager
 def kernels_on_the_way() -> Iterator[Callable[[], object]]:
-    """Compile the kernels in another process, when none is compiled yet, while this one imports, reads and learns.
+    """Compile the kernels in other processes, when none is compiled yet, while this one imports, reads and learns.
 
-    They are kept for later processes. Inside of another such context it is the process of that one.
+    They are kept for later processes. Inside of another such context these are the processes of that one.
 
     Yields:
         a function that waits until they are compiled: the judgement at the end needs all of them.
     """
     if _at_work:
-        yield _at_work[0].wait
+        yield _await
         return
     if not say_if_compiling():
         yield lambda: None
         return
-    compiler = subprocess.Popen(
-        [sys.executable, "-m", "cachesim.warm"],
+    try:
+        for part in PARTS:
+            _at_work.append(_compiler(part))
+        yield _await
+    finally:
+        for compiler in _at_work:
+            compiler.terminate()
+        _await()
+        _at_work.clear()
+
+
+def _compiler(part: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "cachesim.warm", part],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    _at_work.append(compiler)
-    try:
-        yield compiler.wait
-    finally:
-        _at_work.clear()
-        compiler.terminate()
+
+
+def _await() -> None:
+    for compiler in _at_work:
         compiler.wait()

@@ -7,7 +7,7 @@ from cachesim.capacity import Capacity
 from cachesim.policies import guarded
 from cachesim.replay import replay
 from cachesim.synthetic import energy_trace
-from cachesim.warm import compile_decisions, compile_policies
+from cachesim.warm import compile_decisions
 from learning.first_decisions import first_decisions
 from learning.problem import build_problem
 from schemas.config import TrainConfig
@@ -15,7 +15,7 @@ from tests.models.nets import options
 
 
 def test_a_guard_of_a_trained_network_is_compiled_ahead() -> None:
-    compile_policies()
+    compile_decisions()
     kernel = guarded.replay
     ahead = kernel.signatures
     assert ahead

@@ -18,7 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cachesim.warm import compile_policies
+from cachesim.warm import compile_decisions, compile_policies
 from infra.database import open_database
 from infra.settings import Settings
 from tasks.registry import mirror, move
@@ -155,6 +155,7 @@ def rehearse(home: Path) -> None:
     if "PREFECT_API_URL" in os.environ:
         for module in OF_TRAINING:
             importlib.import_module(module)
+        compile_decisions()
         compile_policies()
     settings = Settings(_env_file=None, ers_home=home)
     place = Place(open_database(settings), open_tracker(settings), home)
