@@ -5,7 +5,6 @@ import sys
 import numpy as np
 
 from cachesim.capacity import Capacity
-from cachesim.features import FEATURES
 from cachesim.replay import POLICIES, replay
 from cachesim.rollout import Decisions, build_oracle, kept_requests, oldest_first
 from cachesim.sampled import build_stream
