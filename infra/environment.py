@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from infra.settings import Settings
@@ -30,7 +31,7 @@ def use_own_temporary_folder(settings: Settings) -> None:
     can read and change what they put there. Entries that killed processes left go after 30 days.
 
     Raises:
-        StorageError: the folder cannot be made, or is another user's.
+        StorageError: the folder cannot be made, is another user's, or lets others in.
     """
     folder = (settings.ers_tmp or settings.ers_home / "tmp").resolve()
     try:
@@ -38,10 +39,9 @@ def use_own_temporary_folder(settings: Settings) -> None:
         if os.name == "posix" and folder.stat().st_mode & 0o077:
             raise StorageError(f"others may enter the folder {folder} of temporary files: chmod 700, or set ERS_TMP")
         for path in folder.iterdir():
-            if path.lstat().st_mtime < time.time() - MAX_AGE_S:
-                _remove(path)
-    except FileNotFoundError:  # another process removed an entry meanwhile
-        pass
+            with suppress(FileNotFoundError):  # another process removed it meanwhile
+                if path.lstat().st_mtime < time.time() - MAX_AGE_S:
+                    _remove(path)
     except OSError as error:
         raise StorageError(
             f"the folder {folder} of temporary files cannot be used ({error.strerror}): set ERS_TMP to another one"

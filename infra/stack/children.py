@@ -23,6 +23,7 @@ STOP_TIMEOUT_S = {"worker": 40.0}  # Prefect leaves a run 30 s after SIGTERM
 USUAL_STOP_TIMEOUT_S = 10.0
 POLL_S = 0.1
 ERROR_LINE = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b|error\b", re.IGNORECASE)
+PASSWORD = re.compile(r"(?<=://)[^\s/@]*:[^\s@]*(?=@)")  # of an address, with the user
 MAX_ERROR_CHARS = 300
 
 
@@ -93,7 +94,7 @@ def _last_error(log: Path) -> str:
     """Return ": " and the last line of a log that names an error, else its last line; "" of an empty one."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if ERROR_LINE.match(line)]
-    return "".join(f": {line[:MAX_ERROR_CHARS]}" for line in (errors or lines)[-1:])
+    return "".join(f": {PASSWORD.sub('***', line)[:MAX_ERROR_CHARS]}" for line in (errors or lines)[-1:])
 
 
 def stop(place: Place, name: str) -> bool:
