@@ -5,7 +5,7 @@ PYTHON ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/set-up
-REQUIREMENTS := requirements.txt tests/requirements.txt
+REQUIREMENTS := requirements.txt tests/requirements.txt tests/requirements-peer.txt
 
 # The options of `make train`: those of `python -m flows train --help`, in capitals.
 OPTIONS := SOURCE MAP FORMAT KEY_RULES DROP_PARAMETERS KEEP_PARAMETERS TABLE KEY_SAMPLE \

@@ -66,16 +66,17 @@ fi
 touch "$venv/incomplete"
 
 say "Installing the requirements into $venv, with Python $(version "$bin/python") ..."
-requirements='-r requirements.txt -r tests/requirements.txt -c constraints.txt'
-# shellcheck disable=SC2086 # requirements are several words
-if [ -n "$uv" ]; then
-  uv pip install --python "$bin/python" $requirements
-else
-  "$bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-  "$bin/uv" pip install --python "$bin/python" $requirements || {
-    say 'uv could not install them: pip tries, with its own settings; that takes some minutes ...'
-    "$bin/python" -m pip install --disable-pip-version-check $requirements
-  }
-fi
+uv_install() { "${uv:-$bin/uv}" pip install --python "$bin/python" -c constraints.txt "$@"; }
+pip_install() { "$bin/python" -m pip install --disable-pip-version-check -c constraints.txt "$@"; }
+install=uv_install
+[ -n "$uv" ] || pip_install --quiet uv
+uv_install -r requirements.txt -r tests/requirements.txt || {
+  [ -z "$uv" ] || exit 1
+  say 'uv could not install them: pip tries, with its own settings; that takes some minutes ...'
+  install=pip_install
+  pip_install -r requirements.txt -r tests/requirements.txt
+}
+$install --quiet --only-binary :all: -r tests/requirements-peer.txt 2>/dev/null ||
+  say 'libCacheSim has no wheel for this machine: the tests do without comparisons with it'
 rm "$venv/incomplete"
 touch "$venv/set-up"

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["packages"]
-REQUIREMENTS = ("requirements.txt", "tests/requirements.txt", "constraints.txt")
+REQUIREMENTS = ("requirements.txt", "tests/requirements.txt", "tests/requirements-peer.txt", "constraints.txt")
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for package in PACKAGES
@@ -62,7 +62,7 @@ def test_each_requirement_is_pinned_once_and_names_no_place(name):
     assert len(_pins(name)) == sum(bool(line.split("#")[0].strip()) for line in text.splitlines())
 
 
-@pytest.mark.parametrize("name", REQUIREMENTS[:2])
+@pytest.mark.parametrize("name", REQUIREMENTS[:3])
 def test_the_constraints_hold_each_requirement_at_its_version(name):
     constraints = _pins("constraints.txt")
     assert {package: constraints.get(package) for package in _pins(name)} == _pins(name)
