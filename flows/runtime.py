@@ -149,7 +149,8 @@ def _reach(api_url: str) -> None:
     try:
         with urllib.request.urlopen(f"{api_url.rstrip('/')}/health", timeout=REACH_TIMEOUT_S):
             return
-    except urllib.error.HTTPError:
+    except urllib.error.HTTPError as answer:
+        answer.close()
         return  # it answers, and may want to be asked with a key
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)

@@ -24,6 +24,7 @@ def answers(url: str) -> bool:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S):
             return True
     except urllib.error.HTTPError as error:
+        error.close()
         return error.code in (401, 403)
     except (OSError, ValueError):
         return False
@@ -65,12 +66,13 @@ class PrefectApi:
                 with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
                     return json.loads(answer.read() or b"null")
             except urllib.error.HTTPError as error:
+                with error:
+                    reason = " ".join(error.read().decode(errors="replace").split())[:MAX_REASON_CHARS]
                 if error.code == BUSY and time.monotonic() < deadline_s:
                     time.sleep(BUSY_DELAY_S)
                 elif error.code == MISSING and method == "GET":
                     return None
                 else:
-                    reason = " ".join(error.read().decode(errors="replace").split())[:MAX_REASON_CHARS]
                     raise ServerError(f"Prefect server {self.url}{path}: {error.code} {reason}") from error
             except (OSError, ValueError) as error:
                 raise ServerError(f"Prefect server {self.url} cannot be reached ({error})") from error

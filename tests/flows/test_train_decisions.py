@@ -45,7 +45,7 @@ def check_golden(bundle: Path) -> Any:
     return golden
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.load` is :DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType:UserWarning")  # MLflow's own
 def test_times_to_live_are_learned_judged_exported_and_registered_by_their_own_name(
     recorded: Path, train: Train

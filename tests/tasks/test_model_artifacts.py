@@ -84,7 +84,8 @@ def _asker(url: str) -> Callable[[dict[str, Any]], Answer]:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+            with error:
+                return error.code, json.load(error)
 
     return ask
 

@@ -115,7 +115,7 @@ def test_the_bundle_is_among_the_artifacts_as_it_was(stores: Stores, bundle: Pat
     assert load_bundle(Path(copy)).sha256 == bundle_sha256(bundle)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.load` is :DeprecationWarning")
 def test_mlflow_loads_the_version_and_scores_as_the_bundle_does(stores: Stores, bundle: Path) -> None:
     run_id = stores.train()
     stores.register(run_id, bundle)
