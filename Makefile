@@ -75,7 +75,7 @@ $(STAMP): $(REQUIREMENTS) constraints.txt
 	@sh infra/setup.sh '$(VENV)' '$(PYTHON)'
 
 # Another Python than that of the environment begins a new environment.
-version = $(shell $1 -c 'import sys; print(*sys.version_info[:2])' 2>&1)
+version = $(shell { $1 -c 'import sys; print(*sys.version_info[:2])'; } 2>/dev/null)
 ifneq ($(PYTHON),)
 ifneq ($(call version,$(PYTHON)),$(call version,$(BIN)/python))
 .PHONY: $(STAMP)
