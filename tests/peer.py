@@ -1,4 +1,4 @@
-"""Whether libCacheSim is there, which has wheels for few machines only: tests/requirements-peer.txt."""
+"""Mark for tests that need libCacheSim, which has wheels for few machines only: tests/requirements-peer.txt."""
 
 import importlib.util
 import os
