@@ -32,7 +32,7 @@ def compile_policies() -> None:
 
 
 PARTS = {"decisions": compile_decisions, "policies": compile_policies}
-"""What can be compiled side by side; either takes about as long as the other."""
+"""Parts that can be compiled side by side."""
 
 if __name__ == "__main__":
     PARTS[sys.argv[1]]()
