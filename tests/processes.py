@@ -25,7 +25,8 @@ def take_signals(has_workers: bool) -> None:
     """
 
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut off what ends
+        # A second one would cut off what ends. A function, for processes would inherit that a signal is ignored.
+        signal.signal(signal.SIGTERM, lambda *_: None)
         for worker in psutil.Process().children() if has_workers else []:
             with suppress(psutil.NoSuchProcess):
                 worker.terminate()
