@@ -77,6 +77,6 @@ uv_install -r requirements.txt -r tests/requirements.txt || {
   pip_install -r requirements.txt -r tests/requirements.txt
 }
 $install --quiet --only-binary :all: -r tests/requirements-peer.txt 2>/dev/null ||
-  say 'libCacheSim has no wheel for this machine: the tests do without comparisons with it'
+  say 'libCacheSim, which has wheels for few machines, could not be installed: the tests do without comparing with it'
 rm "$venv/incomplete"
 touch "$venv/set-up"

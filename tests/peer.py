@@ -9,4 +9,4 @@ import pytest
 _missing = importlib.util.find_spec("libcachesim") is None
 _may_be_missing = os.environ.get("ERS_REQUIRE_ALL") != "1" or sys.version_info >= (3, 14)
 
-needs_peer = pytest.mark.skipif(_missing and _may_be_missing, reason="libCacheSim has no wheel for this machine")
+needs_peer = pytest.mark.skipif(_missing and _may_be_missing, reason="libCacheSim is not installed")

@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import psutil
 
+from infra.stack.children import environments
+
 MARK = "PYTEST_RUN_OF_ERS"
 """A variable that all that a run starts inherits, in sessions and groups of their own too."""
 
@@ -40,9 +42,9 @@ def take_signals(has_workers: bool) -> None:
 def end_all() -> list[str]:
     """End what still runs of what this run has started, itself not included; return the commands."""
     left, commands = [], []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # it ended meanwhile, or is another user's
-            if process.environ().get(MARK) == os.environ[MARK] and process.pid != os.getpid():
+    for process, variables in environments():
+        with suppress(psutil.NoSuchProcess):
+            if variables.get(MARK) == os.environ[MARK] and process.pid != os.getpid():
                 commands.append(" ".join(process.cmdline()))
                 process.terminate()
                 left.append(process)

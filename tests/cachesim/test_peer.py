@@ -15,7 +15,7 @@ from schemas.trace import Trace
 from tests.peer import needs_peer
 
 EXACT = ("lru", "fifo", "clock", "sieve", "slru", "2q", "s3-fifo", "lfu", "w-tinylfu", "belady")
-EXACT_IN_BYTES = tuple(policy for policy in EXACT if policy != "w-tinylfu")
+EXACT_IN_BYTES = tuple(policy for policy in EXACT if policy != "w-tinylfu")  # docs/decisions/0006
 ROUNDING, NEAR, RANDOM = 1e-9, 0.005, 0.012  # theirs draws a hash bucket first, so not every object is as likely
 MADE_UP, REAL = "made-up", "web12"
 pytestmark = needs_peer
