@@ -17,17 +17,17 @@ import pandas as pd
 from benchmarks.command import main, markdown, progress
 from benchmarks.traces import shared_trace
 from benchmarks.training import trained
-from cachesim.synthetic import DAY_S
-from learning.evaluate import replay_policy
+from cachesim.traffic.energy import DAY_S
+from learning.evaluation.evaluate import replay_policy
 from learning.problem import build_problem
-from schemas.config import TrainConfig
-from schemas.simulation import SimulateConfig
-from schemas.upkeep import SMALLEST_WINDOW, DriftConfig
-from tasks.drift import binned, profile_of
-from tasks.drifted import Family, cut, features_family, hits_family
-from tasks.traces import to_trace
-from tasks.traffic import simulated_traffic
-from tasks.windows import Windows
+from schemas.options.monitor import SMALLEST_WINDOW, DriftConfig
+from schemas.options.simulate import SimulateConfig
+from schemas.options.train import TrainConfig
+from tasks.drift.detect import Family, cut, features_family, hits_family
+from tasks.drift.psi import binned, profile_of
+from tasks.drift.windows import Windows
+from tasks.extract.to_trace import to_trace
+from tasks.simulate.traffic import simulated_traffic
 
 READ, TRAINED = 0.7, 0.42  # shares of the requests: those that the policy was made from, those that it learned from
 CACHE_OBJECTS, TIMESTEPS = 500, 20_000

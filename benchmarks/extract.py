@@ -2,10 +2,11 @@
 
     python -m benchmarks.extract [--json] [--rows 1000000] [--databases sqlite mariadb postgresql]
 
-Written are simulated requests, made before: by `tasks.bulk`, and by `DataFrame.to_sql`, the same columns into the same
-table with its indexes, in one transaction each; ours hashes the keys meanwhile. Read are the rows that become a Trace:
-by `read_rows` and `to_trace`, and by `pandas.read_sql` of the same columns in the same order. Each measurement has a
-process of its own; peak memory is that of the process, its imports and, for writing, the rows included.
+Written are simulated requests, made before: by `tasks.ingest.bulk_insert`, and by `DataFrame.to_sql`, the same columns
+into the same table with its indexes, in one transaction each; ours hashes the keys meanwhile. Read are the rows that
+become a Trace: by `read_rows` and `to_trace`, and by `pandas.read_sql` of the same columns in the same order. Each
+measurement has a process of its own; peak memory is that of the process, its imports and, for writing, the rows
+included.
 """
 
 import argparse
@@ -24,17 +25,17 @@ import sqlalchemy as sa
 
 from benchmarks.command import main, markdown, progress
 from benchmarks.servers import ServerMissingError, mariadb, postgresql
-from infra.database import writing
-from infra.engines import create_engine
-from infra.schema import upgrade_schema
+from infra.database.connection import writing
+from infra.database.engines import create_engine
+from infra.database.schema import upgrade_schema
 from schemas.errors import ConfigError
-from schemas.simulation import SimulateConfig
+from schemas.options.simulate import SimulateConfig
 from schemas.tables import cache_metrics
-from tasks.bulk import bulk_insert
-from tasks.extract import NEEDED, OPTIONAL, RowQuery, read_rows
-from tasks.ingest import with_hashes
-from tasks.traces import to_trace
-from tasks.traffic import simulated_traffic
+from tasks.extract.read import NEEDED, OPTIONAL, RowQuery, read_rows
+from tasks.extract.to_trace import to_trace
+from tasks.ingest.bulk_insert import bulk_insert
+from tasks.ingest.record import with_hashes
+from tasks.simulate.traffic import simulated_traffic
 
 DATABASES = ("sqlite", "mariadb", "postgresql")
 SEED = 0

@@ -5,7 +5,7 @@
 Trains with the default settings on the first 60 % of each shared trace and judges on the rest, each cache warmed by the
 requests before it: caches of 1 % and 10 % of the keys, and of the bytes where the trace has sizes. `online` goes on
 learning on the held-out span, `guarded` is the frozen policy behind the guard; both with each seed, the mean is shown.
-The bound is what no policy exceeds (`cachesim.bounds.bound_score`); a gap is that from LRU to it.
+The bound is what no policy exceeds (`cachesim.analysis.bounds.bound_score`); a gap is that from LRU to it.
 """
 
 import argparse
@@ -19,16 +19,16 @@ import numpy as np
 
 from benchmarks.command import main, markdown, progress
 from benchmarks.traces import footprint_bytes, shared_trace
-from cachesim.bounds import bound_score
+from cachesim.analysis.bounds import bound_score
 from cachesim.replay import BASELINES, replay
-from learning.algorithms import LOSS
-from learning.evaluate import replay_policy
-from learning.guard import replay_guarded
+from learning.evaluation.evaluate import replay_policy
+from learning.evaluation.guarded import replay_guarded
 from learning.networks import ScorerNet
-from learning.online import replay_online
 from learning.problem import CacheProblem, build_problem
-from learning.train import train
-from schemas.config import TrainConfig
+from learning.training.algorithms import LOSS
+from learning.training.online import replay_online
+from learning.training.train import train
+from schemas.options.train import TrainConfig
 
 ALGORITHMS = ("dqn", "ppo", "a2c")
 TRACES = ("web12", "orm_busy", "cloudphysics_io", "lirs_multi3", "w106_block")

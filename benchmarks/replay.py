@@ -20,11 +20,11 @@ from benchmarks.traces import shared_trace
 from benchmarks.training import trained
 from cachesim.cache import Cache
 from cachesim.capacity import Capacity
+from cachesim.eviction.caches import create_caches, replay_until
+from cachesim.eviction.decisions import Decisions, build_oracle
 from cachesim.replay import BOUNDS, replay
-from cachesim.rollout import Decisions, build_oracle
-from cachesim.sampled import create_caches, replay_until
 from learning.problem import build_problem
-from schemas.config import TrainConfig
+from schemas.options.train import TrainConfig
 from schemas.trace import Trace
 
 TRACES = ("orm_busy", "w106_block")

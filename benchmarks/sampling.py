@@ -14,14 +14,14 @@ import numpy as np
 from benchmarks.command import main, markdown, progress
 from benchmarks.traces import shared_trace
 from benchmarks.training import trained
+from cachesim.analysis.key_sample import adjusted_hit_ratio, sample_keys, scaled
+from cachesim.analysis.lru_curve import lru_curve
+from cachesim.analysis.shards import mean_absolute_error, sampled_lru_curve
 from cachesim.capacity import Capacity
-from cachesim.curves import lru_curve
-from cachesim.keysample import adjusted_hit_ratio, sample_keys, scaled
 from cachesim.replay import replay
-from cachesim.shards import mean_absolute_error, sampled_lru_curve
-from learning.evaluate import replay_policy
+from learning.evaluation.evaluate import replay_policy
 from learning.problem import build_problem
-from schemas.config import TrainConfig
+from schemas.options.train import TrainConfig
 from schemas.trace import Trace
 
 CURVE_TRACES, MAX_KEYS, GRID = ("orm_busy", "w106_block", "web12"), (1_000, 4_000, 16_000), 100

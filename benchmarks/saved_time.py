@@ -16,12 +16,12 @@ import numpy as np
 
 from benchmarks.command import main, markdown, progress
 from benchmarks.traces import footprint_bytes
-from cachesim.synthetic import energy_trace
-from learning.baselines import BY_ENDPOINT
-from learning.evaluate import evaluate
+from cachesim.traffic.energy import energy_trace
+from learning.evaluation.baselines import BY_ENDPOINT
+from learning.evaluation.evaluate import evaluate
 from learning.problem import build_problem
-from learning.train import train
-from schemas.config import TrainConfig
+from learning.training.train import train
+from schemas.options.train import TrainConfig
 from schemas.trace import Trace
 
 ALGORITHMS = ("dqn", "ppo", "a2c")

@@ -1,9 +1,9 @@
 """How the benchmarks train: quietly."""
 
-from cachesim.scorer import Scorer
+from cachesim.eviction.scorer import Scorer
 from learning.problem import CacheProblem
-from learning.train import train
-from schemas.config import TrainConfig
+from learning.training.train import train
+from schemas.options.train import TrainConfig
 
 
 def trained(problem: CacheProblem, config: TrainConfig) -> Scorer:

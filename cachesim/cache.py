@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cachesim.capacity import Capacity
-from cachesim.policies.ledger import ADMISSIONS, EVICTIONS, EXPIRIES, REJECTIONS, REMOVALS, RESIDENTS, USED, Ledger
+from cachesim.policies.parts.ledger import (
+    ADMISSIONS,
+    EVICTIONS,
+    EXPIRIES,
+    REJECTIONS,
+    REMOVALS,
+    RESIDENTS,
+    USED,
+    Ledger,
+)
 from cachesim.replay import LEARNED, columns_read, kernels_of, lifetime_s, require_causal, require_columns
 from cachesim.requests import chunks, fixed, one_request
 from cachesim.state import changing, copy_into, leaves

@@ -14,11 +14,9 @@ from cachesim.oracle import next_request
 from cachesim.policies import (
     adapt_size,
     arc,
-    belady,
     clock,
     fifo,
     gdsf,
-    guarded,
     hyperbolic,
     learned,
     lfu,
@@ -26,17 +24,17 @@ from cachesim.policies import (
     lhd,
     lirs,
     lru,
-    min_bypass,
     random,
     s3_fifo,
     sieve,
-    sliding_ttl,
     slru,
-    ttl,
     two_q,
     w_tinylfu,
 )
-from cachesim.policies.ledger import (
+from cachesim.policies.expiry import sliding_ttl, ttl
+from cachesim.policies.guard import guarded
+from cachesim.policies.optimal import belady, min_bypass
+from cachesim.policies.parts.ledger import (
     ADMISSIONS,
     EVICTION_AGE_SUM,
     EVICTIONS,

@@ -5,10 +5,10 @@ import sys
 import numpy as np
 
 from cachesim.capacity import Capacity
+from cachesim.eviction.caches import build_stream
+from cachesim.eviction.decisions import Decisions, build_oracle, kept_requests, oldest_first
 from cachesim.replay import POLICIES, replay
-from cachesim.rollout import Decisions, build_oracle, kept_requests, oldest_first
-from cachesim.sampled import build_stream
-from cachesim.synthetic import energy_trace
+from cachesim.traffic.energy import energy_trace
 
 
 def compile_decisions() -> None:

@@ -1,9 +1,9 @@
 """The Gymnasium environment `ers/CacheAdmission-v0`."""
 
 from cachesim.capacity import Capacity
-from cachesim.setting import admission_setting
+from cachesim.miss.problem import admission_setting
 from envs.defaults import problem_of
-from envs.misses import MissEnv
+from envs.miss_env import MissEnv
 from schemas.trace import Trace
 
 
@@ -28,7 +28,7 @@ class CacheAdmissionEnv(MissEnv):
     | 13 | endpoint_new_share | 1 | 0 | 1 |
     | 14- | the chosen columns of the trace | as recorded | -inf | inf |
 
-    `cachesim.misses.miss_features` defines each.
+    `cachesim.miss.kernels.miss_features` defines each.
 
     ## Reward
     r = c_incoming - sum of c_j over the objects j that left for it; 0 when it is not admitted. c_j = w_j / (1 + d_j /

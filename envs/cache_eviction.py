@@ -6,9 +6,9 @@ import gymnasium as gym
 import numpy as np
 
 from cachesim.capacity import Capacity
-from cachesim.features import Float32Array, feature_table
-from cachesim.rollout import Decisions, build_oracle, kept_requests
-from cachesim.sampled import build_stream
+from cachesim.eviction.caches import build_stream
+from cachesim.eviction.decisions import Decisions, build_oracle, kept_requests
+from cachesim.features.table import Float32Array, feature_table
 from envs.defaults import problem_of
 from schemas.errors import ConfigError
 from schemas.trace import FloatArray, Trace
@@ -37,7 +37,7 @@ class CacheEvictionEnv(gym.Env[Float32Array, np.int64]):
     | 14 | endpoint_new_share | 1 | 0 | 1 |
     | 15- | the chosen columns of the trace | as recorded | -inf | inf |
 
-    `cachesim.features.FEATURES` defines each.
+    `cachesim.features.table.FEATURES` defines each.
 
     ## Reward
     r = mean_j c_j - c_action, where c_j = w_j / (1 + d_j / half): d_j is the distance in requests to the candidate's

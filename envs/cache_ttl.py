@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from cachesim.capacity import Capacity
-from cachesim.lifetimes import DEFAULT_LADDER_S
-from cachesim.setting import ttl_setting
+from cachesim.miss.problem import ttl_setting
+from cachesim.miss.ttl_rewards import DEFAULT_LADDER_S
 from envs.defaults import problem_of
-from envs.misses import MissEnv
+from envs.miss_env import MissEnv
 from schemas.trace import Trace
 
 
@@ -43,7 +43,7 @@ class CacheTtlEnv(MissEnv):
     | 25 | endpoint_new_share | 1 | 0 | 1 |
     | 26- | the chosen columns of the trace | as recorded | -inf | inf |
 
-    `cachesim.misses.miss_features` defines each. Versions are seen at fetches alone.
+    `cachesim.miss.kernels.miss_features` defines each. Versions are seen at fetches alone.
 
     ## Reward
     r = hits - staleness_weight * stale + potential(next) - potential(this), in units of what the mean hit is worth.
@@ -64,7 +64,8 @@ class CacheTtlEnv(MissEnv):
     - `trace`: the requests, with versions; by default 20,000 synthetic ones of an energy data API.
     - `capacity`: of the cache; by default 1 % of the distinct keys.
     - `eviction`: the policy that makes room, a name in `cachesim.replay.BASELINES` but sliding-ttl; by default lru.
-    - `ladder_s`: the times to live in seconds, rising from 0 or more; by default `cachesim.lifetimes.DEFAULT_LADDER_S`.
+    - `ladder_s`: the times to live in seconds, rising from 0 or more; by default
+      `cachesim.miss.ttl_rewards.DEFAULT_LADDER_S`.
     - `staleness_weight`: what a stale hit costs, in units of its value; with 1, the default, it is worth nothing.
     - `weights`: what a hit is worth, column to weight; by default every hit counts 1.
 

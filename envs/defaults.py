@@ -2,7 +2,7 @@
 
 from cachesim.capacity import Capacity
 from cachesim.objective import request_values
-from cachesim.synthetic import energy_trace
+from cachesim.traffic.energy import energy_trace
 from schemas.trace import FloatArray, Trace
 
 DEFAULT_REQUESTS = 20_000

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from cachesim.features import STANDARD_LIMIT, Float32Array, Normaliser
+from cachesim.features.table import STANDARD_LIMIT, Float32Array, Normaliser
 from schemas.trace import IntArray
 
 

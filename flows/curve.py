@@ -3,16 +3,16 @@
 from dataclasses import asdict
 from typing import Any
 
-from cachesim.comparison import capacity_ladder, compare, footprint, require_comparable
-from flows.compiling import say_if_compiling
-from flows.reading import StepClock, read_requests
-from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress
-from infra.database import open_database
+from cachesim.analysis.comparison import capacity_ladder, compare, footprint, require_comparable
+from flows.engine.runtime import STORAGE_RETRIES, config_flow, io_task, progress
+from flows.shared.kernels import say_if_compiling
+from flows.shared.requests import StepClock, read_requests
+from infra.database.connection import open_database
 from infra.settings import load_settings
-from schemas.config import CurveConfig
+from schemas.options.train import CurveConfig
 from schemas.trace import Trace
-from tasks.curves import write_curves
-from tasks.extract import count_requests
+from tasks.extract.read import count_requests
+from tasks.reports.curve import write_curves
 
 
 @config_flow(CurveConfig)

@@ -8,9 +8,9 @@ import importlib
 import inspect
 from typing import Any
 
-from flows.cli import FLOWS
-from flows.runtime import config_flow
-from schemas.config import FlowConfig
+from flows.cli.main import FLOWS
+from flows.engine.runtime import config_flow
+from schemas.options.train import FlowConfig
 
 
 def _deployed(name: str) -> Any:

@@ -4,24 +4,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.compiling import say_if_compiling
-from flows.judging import Chosen, choose_policy, open_store, read_judged, tracked
-from flows.reading import REPORTS, Requests, StepClock
-from flows.runtime import config_flow, io_task, progress
-from flows.train_summary import cache_words, scores_page, shown_problem, table_lines, where_to_look
-from infra.database import open_database
+from flows.engine.runtime import config_flow, io_task, progress
+from flows.shared.kernels import say_if_compiling
+from flows.shared.policies import Chosen, choose_policy, open_store, read_judged, tracked
+from flows.shared.requests import REPORTS, Requests, StepClock
+from flows.shared.train_summary import cache_words, scores_page, shown_problem, table_lines, where_to_look
+from infra.database.connection import open_database
 from infra.settings import load_settings
-from learning.bundle_problem import JudgedSpan, bundle_problem, judged_span
+from learning.bundle.compiled import compiled_policy
 from learning.describe import evaluation_dict
 from learning.problem import CacheProblem, asked_capacity
-from learning.served import compiled_policy
-from schemas.judging import EvaluateConfig
-from tasks.judging import judge_bundle
-from tasks.report import write_report
-from tasks.run_record import run_tags
-from tasks.tracking import Tracker
-from tasks.validation_log import log_validation
-from tasks.verdict import verdict
+from learning.promotion.problem import JudgedSpan, bundle_problem, judged_span
+from schemas.options.evaluate import EvaluateConfig
+from tasks.reports.scores_text import verdict
+from tasks.reports.write import write_report
+from tasks.tracking.run_info import run_tags
+from tasks.tracking.tracker import Tracker
+from tasks.train.evaluate import judge_bundle
+from tasks.validate.mlflow_log import log_validation
 
 
 @config_flow(EvaluateConfig)

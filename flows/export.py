@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from flows.judging import choose_policy
-from flows.runtime import config_flow, io_task
-from infra.database import open_database
+from flows.engine.runtime import config_flow, io_task
+from flows.shared.policies import choose_policy
+from infra.database.connection import open_database
 from infra.settings import load_settings
-from schemas.judging import ExportConfig
-from tasks.exports import export_copy, export_target
+from schemas.options.evaluate import ExportConfig
+from tasks.registry.export import export_copy, export_target
 
 
 @config_flow(ExportConfig)

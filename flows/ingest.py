@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from flows.recording import record, summary
-from flows.runtime import config_flow
-from schemas.config import IngestConfig
-from tasks.ingest import ingest_file
+from flows.engine.runtime import config_flow
+from flows.shared.recording import record, summary
+from schemas.options.train import IngestConfig
+from tasks.ingest.record import ingest_file
 
 __all__ = ["ingest", "summary"]
 

@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from flows.compiling import say_if_compiling
-from flows.drifting import check_drift
-from flows.reading import REPORTS, StepClock
-from flows.registry import open_registry
-from flows.run_page import plots
-from flows.runtime import config_flow, io_task
-from schemas.upkeep import MonitorConfig
-from tasks.drift_plot import plot_drift
-from tasks.drift_words import drift_lines, drift_markdown
-from tasks.registry.store import model_name
-from tasks.registry.upkeep import in_production, trained_versions
+from flows.engine.run_page import plots
+from flows.engine.runtime import config_flow, io_task
+from flows.shared.drift import check_drift
+from flows.shared.kernels import say_if_compiling
+from flows.shared.registry import open_registry
+from flows.shared.requests import REPORTS, StepClock
+from schemas.options.monitor import MonitorConfig
+from tasks.drift.plot import plot_drift
+from tasks.drift.report import drift_lines, drift_markdown
+from tasks.registry.mlflow_side import model_name
+from tasks.registry.trained_versions import in_production, trained_versions
 
 EVENT = "ers.drift"  # what an automation waits for; the decision is part of its resource
 

@@ -5,26 +5,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.compiling import say_if_compiling
-from flows.judging import read_judged
-from flows.reading import REPORTS, StepClock
-from flows.registry import Registry, open_registry, reconciled
-from flows.run_page import publish
-from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress
-from learning.bundle import LoadedBundle
-from learning.bundle_problem import judged_span
+from flows.engine.run_page import publish
+from flows.engine.runtime import STORAGE_RETRIES, config_flow, io_task, progress
+from flows.shared.kernels import say_if_compiling
+from flows.shared.policies import read_judged
+from flows.shared.registry import Registry, open_registry, reconciled
+from flows.shared.requests import REPORTS, StepClock
+from learning.bundle.load import LoadedBundle
 from learning.describe import evaluation_dict
-from learning.gate import Check, Verdict
+from learning.promotion.gate import Check, Verdict
+from learning.promotion.problem import judged_span
 from schemas.errors import BundleError, GateError, TraceError, UnfitError
-from schemas.promotion import PromoteConfig
-from tasks.judging import Judgement, judge_challenger
+from schemas.options.promote import PromoteConfig
 from tasks.registry.bundles import fetch_bundle
-from tasks.registry.mirror import PROMOTED, Version, read_versions
-from tasks.registry.move import Move, champion_of, move_champion
+from tasks.registry.champion import Move, champion_of, move_champion
+from tasks.registry.choose import choose_version
 from tasks.registry.refusal import record_verdict, refuse
-from tasks.registry.versions import choose_version
-from tasks.report import write_report
-from tasks.verdict import check_lines
+from tasks.registry.sql_side import PROMOTED, Version, read_versions
+from tasks.reports.scores_text import check_lines
+from tasks.reports.write import write_report
+from tasks.train.evaluate import Judgement, judge_challenger
 
 ARTIFACT_KEY = "promotion"
 

@@ -3,9 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from flows.registry import open_registry, reconciled
-from flows.runtime import config_flow
-from schemas.promotion import ReconcileConfig
+from flows.engine.runtime import config_flow
+from flows.shared.registry import open_registry, reconciled
+from schemas.options.promote import ReconcileConfig
 
 
 @config_flow(ReconcileConfig)

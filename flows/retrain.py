@@ -3,24 +3,24 @@
 from dataclasses import dataclass
 from typing import Any
 
-from flows.drifting import check_drift, new_requests
+from flows.engine.runtime import config_flow, say
 from flows.promote import promote
 from flows.promote import summary as promotion_text
-from flows.reading import NO_SOURCE, StepClock
-from flows.registry import Registry, open_registry
-from flows.runtime import config_flow, say
+from flows.shared.drift import check_drift, new_requests
+from flows.shared.registry import Registry, open_registry
+from flows.shared.requests import NO_SOURCE, StepClock
 from flows.train import train
-from schemas.config import TableConfig, TrainingConfig
 from schemas.errors import GateError
-from schemas.gate import GateConfig
+from schemas.options.gate import GateConfig
+from schemas.options.monitor import RetrainConfig
+from schemas.options.train import TableConfig, TrainingConfig
 from schemas.tables import utc_now
-from schemas.upkeep import RetrainConfig
-from tasks.drift_words import drift_lines, drift_markdown, drift_verdict
-from tasks.drifted import Drift
-from tasks.due import Share, plain_reason, share_to_read, too_few
+from tasks.drift.detect import Drift
+from tasks.drift.report import drift_lines, drift_markdown, drift_verdict
+from tasks.registry.mlflow_side import model_name
 from tasks.registry.reconcile import heal
-from tasks.registry.store import model_name
-from tasks.registry.upkeep import TrainedVersion, in_production, newest_of, trained_versions
+from tasks.registry.trained_versions import TrainedVersion, in_production, newest_of, trained_versions
+from tasks.train.retrain_rules import Share, plain_reason, share_to_read, too_few
 
 
 @config_flow(RetrainConfig)

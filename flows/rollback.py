@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from flows.registry import open_registry, reconciled
-from flows.runtime import config_flow, io_task
-from schemas.promotion import RollbackConfig
+from flows.engine.runtime import config_flow, io_task
+from flows.shared.registry import open_registry, reconciled
+from schemas.options.promote import RollbackConfig
 from tasks.registry.rollback import roll_back
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from flows.recording import record
-from flows.runtime import config_flow
-from schemas.simulation import SeedConfig
-from tasks.seed import seed_tables
+from flows.engine.runtime import config_flow
+from flows.shared.recording import record
+from schemas.options.simulate import SeedConfig
+from tasks.simulate.seed import seed_tables
 
 
 @config_flow(SeedConfig)

@@ -3,11 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from flows import recording
-from flows.runtime import config_flow, io_task, progress
-from schemas.simulation import TABLE, SimulateConfig
-from tasks.send import send_simulated
-from tasks.simulate import record_simulated, write_simulated
+from flows.engine.runtime import config_flow, io_task, progress
+from flows.shared import recording
+from schemas.options.simulate import TABLE, SimulateConfig
+from tasks.simulate.http import send_simulated
+from tasks.simulate.record import record_simulated, write_simulated
 
 
 @config_flow(SimulateConfig)

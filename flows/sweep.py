@@ -8,29 +8,29 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import run_page
-from flows.compiling import kernels_on_the_way
-from flows.judging import open_store, tracked
-from flows.reading import REPORTS, Requests, StepClock
-from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
-from flows.search import SameRows, Search, Trial
-from flows.sweep_summary import outcome
-from flows.sweep_summary import summary as summary  # the result of this flow as text
+from flows.engine import run_page
+from flows.engine.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
+from flows.engine.workers import THREADS, Workers
+from flows.shared.kernels import kernels_on_the_way
+from flows.shared.policies import open_store, tracked
+from flows.shared.requests import REPORTS, Requests, StepClock
+from flows.shared.sweep_search import SameRows, Search, Trial
+from flows.shared.sweep_summary import outcome
+from flows.shared.sweep_summary import summary as summary  # the result of this flow as text
 from flows.train import train, training_requests
-from flows.workers import THREADS, Workers
-from infra.database import open_database
+from infra.database.connection import open_database
 from infra.settings import Settings, load_settings
-from learning.checkpoint import DATA_OPTIONS, identity
-from schemas.config import TrainConfig
+from learning.training.checkpoint import DATA_OPTIONS, identity
 from schemas.errors import ErsError, StorageError
-from schemas.space import Choices
-from schemas.sweep import SweepConfig
+from schemas.options.space import Choices
+from schemas.options.sweep import SweepConfig
+from schemas.options.train import TrainConfig
 from schemas.tables import EPOCH
-from tasks.nested_runs import SCORE, SWEEP_TAG, TrialOutcome, end_attempts, found_outcomes, interrupted_sweep
-from tasks.run_record import describe_run, log_data, run_tags
-from tasks.sweep_report import PLOT, write_sweep_report
-from tasks.tracking import PARENT_TAG, Tracker
-from tasks.trial import TrialJob, fingerprint_of, trial
+from tasks.reports.sweep import PLOT, write_sweep_report
+from tasks.tracking.run_info import describe_run, log_data, run_tags
+from tasks.tracking.tracker import PARENT_TAG, Tracker
+from tasks.tracking.trials import SCORE, SWEEP_TAG, TrialOutcome, end_attempts, found_outcomes, interrupted_sweep
+from tasks.train.trial import TrialJob, fingerprint_of, trial
 
 if TYPE_CHECKING:
     from prefect import Task

@@ -8,35 +8,35 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from flows import run_page
-from flows.compiling import kernels_on_the_way
-from flows.judging import open_store, tracked
-from flows.reading import REPORTS, Requests, StepClock, read_requests
-from flows.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
-from flows.train_summary import page as page  # the result of this flow as Markdown
-from flows.train_summary import shown_problem
-from flows.train_summary import summary as summary  # the result of this flow as text
-from infra.database import database_kind, open_database
+from flows.engine import run_page
+from flows.engine.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
+from flows.shared.kernels import kernels_on_the_way
+from flows.shared.policies import open_store, tracked
+from flows.shared.requests import REPORTS, Requests, StepClock, read_requests
+from flows.shared.train_summary import page as page  # the result of this flow as Markdown
+from flows.shared.train_summary import shown_problem
+from flows.shared.train_summary import summary as summary  # the result of this flow as text
+from infra.database.connection import database_kind, open_database
 from infra.settings import Settings, load_settings
-from learning.bundle import load_bundle
+from learning.bundle.load import load_bundle
 from learning.describe import evaluation_dict
 from learning.problem import CacheProblem, build_problem
-from learning.train import TrainedPolicy, require_device
-from schemas.config import TrainConfig
+from learning.training.train import TrainedPolicy, require_device
 from schemas.errors import ConfigError
 from schemas.names import nearest
-from tasks.checkpoints import remove_checkpoints
-from tasks.extract import require_features
-from tasks.feature_columns import FeaturePlan, named_columns
-from tasks.learn import export, judge, learn, model_row
+from schemas.options.train import TrainConfig
+from tasks.extract.feature_columns import FeaturePlan, named_columns
+from tasks.extract.read import require_features
 from tasks.registry.bundles import BUNDLES, run_folder
 from tasks.registry.reconcile import heal
 from tasks.registry.register import RegisteredModel, register
-from tasks.report import write_report
-from tasks.run_record import log_data, log_report, run_tags
+from tasks.reports.write import write_report
 from tasks.steps import step_done
-from tasks.tracking import Tracker
-from tasks.validation_log import log_validation
+from tasks.tracking.run_info import log_data, log_report, run_tags
+from tasks.tracking.tracker import Tracker
+from tasks.train.checkpoints import remove_checkpoints
+from tasks.train.train import export, judge, learn, model_row
+from tasks.validate.mlflow_log import log_validation
 
 WEIGHABLE_COLUMNS = ("load_time_ms", "size_bytes")  # beside the chosen feature columns
 
@@ -45,8 +45,8 @@ WEIGHABLE_COLUMNS = ("load_time_ms", "size_bytes")  # beside the chosen feature 
 class Outcome:
     """What a run left behind: the MLflow run, the registered version, the bundle and the report, and the scores.
 
-    With several seeds also how they compare, see `learning.seeds.seeds_summary`, and with a staleness budget how each
-    endpoint kept to it, see `learning.hybrid`.
+    With several seeds also how they compare, see `learning.training.seeds.seeds_summary`, and with a staleness budget
+    how each endpoint kept to it, see `learning.evaluation.hybrid`.
     """
 
     run_id: str

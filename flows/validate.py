@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from flows.reading import REPORTS, StepClock, read_recorded
-from flows.runtime import config_flow
-from flows.validation import documented, judged
-from infra.database import open_database
+from flows.engine.runtime import config_flow
+from flows.shared.requests import REPORTS, StepClock, read_recorded
+from flows.shared.validation import documented, judged
+from infra.database.connection import open_database
 from infra.settings import load_settings
-from schemas.config import ValidateConfig
-from tasks.data_docs import text_number
+from schemas.options.train import ValidateConfig
+from tasks.validate.data_docs import text_number
 
 
 @config_flow(ValidateConfig)

@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cachesim.decided import Future
-from cachesim.decider import Decider, scores_of
-from cachesim.features import FEATURES, LOAD_TIME_AT, LOG2_1P, MOMENT_FEATURES, TRANSFORMS, Feature, Float32Array
-from cachesim.metrics import Score
+from cachesim.analysis.metrics import Score
+from cachesim.eviction.caches import remembered_keys
+from cachesim.eviction.decisions import Decisions, blind_oracle
+from cachesim.eviction.scorer import Scorer, score_raw
+from cachesim.features.table import FEATURES, LOAD_TIME_AT, LOG2_1P, MOMENT_FEATURES, TRANSFORMS, Feature, Float32Array
+from cachesim.miss.decider import Decider, scores_of
+from cachesim.miss.problem import Setting
+from cachesim.miss.replay import Future
 from cachesim.policies.learned import SERVING_CANDIDATES
-from cachesim.rollout import Decisions, blind_oracle
-from cachesim.sampled import remembered_keys
-from cachesim.scorer import Scorer, score_raw
-from cachesim.setting import Setting
-from learning.evaluate import Comparison, Evaluation
-from learning.first_decisions import PARALLEL_CACHES, TRAINING_CANDIDATES
-from learning.hybrid import Hybrid
+from learning.evaluation.evaluate import Comparison, Evaluation
+from learning.evaluation.hybrid import Hybrid
 from learning.problem import CacheProblem
-from learning.train import TrainedPolicy
+from learning.training.initial_decisions import PARALLEL_CACHES, TRAINING_CANDIDATES
+from learning.training.train import TrainedPolicy
 from schemas import bundle
-from schemas.config import Decision, TrainConfig
+from schemas.options.train import Decision, TrainConfig
 from schemas.trace import Trace
 
 CHECKED_STATES = 10_000

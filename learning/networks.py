@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from cachesim import features
-from cachesim.decider import Decider, build_decider
-from cachesim.features import STANDARD_LIMIT, Float32Array, Normaliser
-from cachesim.scorer import Scorer, build_scorer
+from cachesim.eviction.scorer import Scorer, build_scorer
+from cachesim.features import table
+from cachesim.features.table import STANDARD_LIMIT, Float32Array, Normaliser
+from cachesim.miss.decider import Decider, build_decider
 
 HIDDEN = 32
 
@@ -87,9 +87,9 @@ class ExportedPolicy(nn.Module):
         self.mean: torch.Tensor
         self.deviation: torch.Tensor
         kinds = torch.from_numpy(normaliser.transform)
-        self.register_buffer("is_log2_1p", kinds == features.LOG2_1P)
-        self.register_buffer("is_log2", kinds == features.LOG2)
-        self.register_buffer("is_symlog2", kinds == features.SYMLOG2)
+        self.register_buffer("is_log2_1p", kinds == table.LOG2_1P)
+        self.register_buffer("is_log2", kinds == table.LOG2)
+        self.register_buffer("is_symlog2", kinds == table.SYMLOG2)
         self.register_buffer("missing_value", torch.from_numpy(normaliser.missing_value))
         self.register_buffer("mean", torch.from_numpy(normaliser.mean))
         self.register_buffer("deviation", torch.from_numpy(normaliser.deviation))
@@ -108,11 +108,11 @@ class ExportedPolicy(nn.Module):
 
 def normaliser_of(policy: ExportedPolicy) -> Normaliser:
     """Return the transform and standardisation of an exported policy."""
-    kinds = np.full(policy.mean.numel(), features.IDENTITY, np.int64)
+    kinds = np.full(policy.mean.numel(), table.IDENTITY, np.int64)
     for code, chosen in (
-        (features.LOG2_1P, policy.is_log2_1p),
-        (features.LOG2, policy.is_log2),
-        (features.SYMLOG2, policy.is_symlog2),
+        (table.LOG2_1P, policy.is_log2_1p),
+        (table.LOG2, policy.is_log2),
+        (table.SYMLOG2, policy.is_symlog2),
     ):
         kinds[chosen.cpu().numpy()] = code
     means = (_array(values).copy() for values in (policy.missing_value, policy.mean, policy.deviation))

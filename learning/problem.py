@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cachesim.analysis.key_sample import scaled
+from cachesim.analysis.metrics import Score, score
 from cachesim.capacity import Capacity
-from cachesim.categories import Indicator, encode
-from cachesim.features import Feature, feature_table
-from cachesim.history import Fitted, fit
-from cachesim.keysample import scaled
-from cachesim.lifetimes import DEFAULT_LADDER_S, require_versions
-from cachesim.metrics import Score, score
-from cachesim.misses import miss_features
+from cachesim.eviction.caches import Stream, stream_of
+from cachesim.eviction.decisions import HORIZON, kept_requests
+from cachesim.features.categories import Indicator, encode
+from cachesim.features.history import Fitted, fit
+from cachesim.features.table import Feature, feature_table
+from cachesim.miss.kernels import miss_features
+from cachesim.miss.problem import Setting, admission_setting, ttl_setting
+from cachesim.miss.ttl_rewards import DEFAULT_LADDER_S, require_versions
 from cachesim.objective import Objective, fit_objective, for_columns, values_of
-from cachesim.rollout import HORIZON, kept_requests
-from cachesim.sampled import Stream, stream_of
-from cachesim.setting import Setting, admission_setting, ttl_setting
-from schemas.config import TrainConfig
 from schemas.errors import GateError, TraceError
 from schemas.expectations import MIN_REQUESTS
+from schemas.options.train import TrainConfig
 from schemas.trace import FloatArray, Trace
 
 
@@ -42,7 +42,7 @@ class CacheProblem:
         history_multiple: keys remembered, in capacities of objects, residents not counted.
         indicators: what the last columns of the trace are.
         setting: which decision on misses is learned; None = eviction.
-        horizon: of an eviction, see `cachesim.rollout.build_oracle`.
+        horizon: of an eviction, see `cachesim.eviction.decisions.build_oracle`.
     """
 
     trace: Trace

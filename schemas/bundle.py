@@ -152,7 +152,8 @@ class BundleMetadata(PolicyDescription):
     Attributes:
         schema_version: 1 had no `sha256`.
         files: NAME: sha256 of its bytes.
-        sha256: of all other fields as canonical JSON, see `learning.bundle_json`; names the contents of the bundle.
+        sha256: of all other fields as canonical JSON, see `learning.bundle.strict_json`; names the
+            contents of the bundle.
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION

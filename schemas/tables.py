@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator
 
-from schemas.config import REQUESTS_TABLE
+from schemas.options.train import REQUESTS_TABLE
 
 MAX_CACHE_NAME_CHARS = 255
 MAX_CACHE_KEY_CHARS = 2048

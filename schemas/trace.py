@@ -28,7 +28,7 @@ class Trace:
         columns: float32 (n, m), the chosen feature columns that are numbers; NaN where missing.
         column_names: the m names of `columns`.
         texts: int32 (n, t), the chosen feature columns that are text, as codes into `text_values`; -1 where missing.
-            Policies read `columns` alone: see `cachesim.categories`.
+            Policies read `columns` alone: see `cachesim.features.categories`.
         text_names: the t names of `texts`.
         text_values: the different values of each text column.
         endpoint_names: the cache name (endpoint or table) behind each endpoint code.

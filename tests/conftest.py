@@ -13,8 +13,8 @@ from hypothesis import settings
 
 from benchmarks import traces
 from schemas.trace import Trace
-from tests.databases import Databases
-from tests.processes import end_all, take_signals
+from tests.support.databases import Databases
+from tests.support.processes import end_all, take_signals
 
 if TYPE_CHECKING:
     from tests.flows.running import CommandLine
@@ -23,9 +23,8 @@ REQUESTS = 12_000
 WITHOUT_KERNELS = (
     "tests/infra/",
     "tests/schemas/",
-    "tests/tasks/test_database",
-    "tests/tasks/test_extract",
-    "tests/tasks/test_ingest",
+    "tests/tasks/extract/",
+    "tests/tasks/ingest/test_record",
 )
 settings.register_profile("ers", deadline=None)  # a first example may compile a kernel
 settings.load_profile("ers")
@@ -53,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     shared, others = _split(items, lambda item: "command_line" in getattr(item, "fixturenames", ()))
     slow, quick = _split(others, lambda item: item.get_closest_marker("slow") is not None)
     early, late = _split(quick, lambda item: item.nodeid.startswith(WITHOUT_KERNELS))
-    slow.sort(key=lambda item: not item.nodeid.startswith("tests/stack/"))  # which mostly wait
+    slow.sort(key=lambda item: not item.nodeid.startswith("tests/infra/stack/"))  # which mostly wait
     first = max(len(items) // 2 - len(shared), 0)  # of the quick ones
     items[:] = [*shared, *late[:first], *early, *slow, *late[first:]]
 
@@ -141,7 +140,7 @@ def requests_parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator["CommandLine"]:
     """`python -m flows` without the time that a new process takes to import."""
-    from flows.local_server import LocalServer
+    from flows.engine.local_server import LocalServer
     from tests.flows.running import CommandLine
 
     home = tmp_path_factory.mktemp("prefect")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.peer import needs_peer
+from tests.support.peer import needs_peer
 
 ROOT = Path(__file__).resolve().parents[1]
 

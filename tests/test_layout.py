@@ -86,7 +86,9 @@ def test_importing_a_module_makes_no_file_and_no_connection(tmp_path):
     """All modules in one process, in an empty home and working directory; what libraries do when imported counts."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
     environment |= {"HOME": str(tmp_path), "ERS_HOME": str(tmp_path / "var"), "PYTHONPATH": str(ROOT)}
-    environment["MLFLOW_DISABLE_TELEMETRY"] = "true"  # as flows.runtime.configure sets it before anything is imported
+    environment["MLFLOW_DISABLE_TELEMETRY"] = (
+        "true"  # as flows.engine.runtime.configure sets it before anything is imported
+    )
     done = subprocess.run(
         [sys.executable, "-c", WATCH, str(tmp_path), *(m for m in MODULES if not m.endswith("__main__"))],
         cwd=tmp_path,

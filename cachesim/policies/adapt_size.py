@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import inner_kernel
-from cachesim.draws import RandomState, random_states, uniform
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     EVICTIONS,
     LIMIT,
     REJECTIONS,
@@ -32,8 +31,8 @@ from cachesim.policies.ledger import (
     is_full,
     outlived,
 )
-from cachesim.policies.loop import kernels_with
-from cachesim.policies.queues import (
+from cachesim.policies.parts.loop import kernels_with
+from cachesim.policies.parts.queues import (
     NOWHERE,
     Queues,
     empty_queues,
@@ -45,7 +44,7 @@ from cachesim.policies.queues import (
     remember,
     renew,
 )
-from cachesim.policies.size_model import (
+from cachesim.policies.parts.size_model import (
     EVERYTHING,
     Classes,
     admission_probability,
@@ -55,6 +54,7 @@ from cachesim.policies.size_model import (
     empty_classes,
 )
 from cachesim.requests import Requests
+from cachesim.structures.random_numbers import RandomState, random_states, uniform
 
 RESIDENT, SEEN = range(2)
 HISTORY = 3  # capacities of objects that are known though not resident

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import inner_kernel
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     LIMIT,
     Ledger,
     admissible,
@@ -26,8 +26,8 @@ from cachesim.policies.ledger import (
     is_full,
     outlived,
 )
-from cachesim.policies.loop import kernels_with
-from cachesim.policies.queues import NOWHERE, Queues, empty_queues, enter, first, knows_members, leave, renew
+from cachesim.policies.parts.loop import kernels_with
+from cachesim.policies.parts.queues import NOWHERE, Queues, empty_queues, enter, first, knows_members, leave, renew
 from cachesim.requests import Requests
 
 ONCE, OFTEN, ONCE_GHOST, OFTEN_GHOST = range(4)  # T1, T2, B1, B2

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import inner_kernel
-from cachesim.lists import Links, empty_links, oldest, push, unlink
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     Ledger,
     admissible,
     book_admission,
@@ -24,8 +23,9 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import kernels_with
+from cachesim.policies.parts.loop import kernels_with
 from cachesim.requests import Requests
+from cachesim.structures.lists import Links, empty_links, oldest, push, unlink
 
 TURNS = -1  # the head of the only list
 

@@ -6,8 +6,7 @@ Belady: A study of replacement algorithms for a virtual-storage computer. IBM Sy
 from typing import NamedTuple
 
 from cachesim.compiled import inner_kernel
-from cachesim.lists import Links, empty_links, oldest, push, unlink
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     Ledger,
     admissible,
     book_admission,
@@ -19,8 +18,9 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import kernels_with
+from cachesim.policies.parts.loop import kernels_with
 from cachesim.requests import Requests
+from cachesim.structures.lists import Links, empty_links, oldest, push, unlink
 
 ARRIVAL = -1  # the head of the only list
 

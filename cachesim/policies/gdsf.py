@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import inner_kernel
-from cachesim.heap import Heap, empty_heap, put, take, top
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     REJECTIONS,
     Ledger,
     admissible,
@@ -30,8 +29,9 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import kernels_with
+from cachesim.policies.parts.loop import kernels_with
 from cachesim.requests import Requests
+from cachesim.structures.heap import Heap, empty_heap, put, take, top
 
 AGE, KNOWN_SUM_MS, KNOWN = range(3)  # indices of State.numbers
 

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import inner_kernel
-from cachesim.draws import RandomState, next_bits, random_states
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     NOW,
     Ledger,
     admissible,
@@ -26,9 +25,10 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import kernels_with
+from cachesim.policies.parts.loop import kernels_with
 from cachesim.requests import Requests
-from cachesim.slots import Slots, empty_slots, occupy, vacate
+from cachesim.structures.random_numbers import RandomState, next_bits, random_states
+from cachesim.structures.slots import Slots, empty_slots, occupy, vacate
 
 SAMPLE = 64  # objects; an even number, since two are drawn with 64 random bits
 

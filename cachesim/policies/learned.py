@@ -1,8 +1,8 @@
 """Learned: of the incoming object and a few random residents, evict the one that a trained network scores highest.
 
-Decisions, features and history are those of `cachesim.sampled` and `cachesim.history`, which train and evaluate, so
-that a replay here equals `sampled.replay_until`. The incoming object is a candidate too: it may be refused. With times
-to live a candidate that has expired goes before all others, whatever the network says.
+Decisions, features and history are those of `cachesim.eviction.caches` and `cachesim.features.history`, which train and
+evaluate, so that a replay here equals `caches.replay_until`. The incoming object is a candidate too: it may be refused.
+With times to live a candidate that has expired goes before all others, whatever the network says.
 
 What a hit does not say is taken from the stored copy: a request of 0 bytes leaves the copy's size as it was, and its
 load time and columns too where they are NaN. Endpoints that training did not know share one more pair of averages.
@@ -14,9 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import inner_kernel
-from cachesim.features import FEATURES, HISTORY_WIDTH, LOAD_TIME_AT, SIZE_AT, Float32Array
-from cachesim.history import History, empty_history, note, write_row
-from cachesim.policies.ledger import (
+from cachesim.eviction.caches import (
+    HISTORY_MULTIPLE,
+    INCOMING,
+    Caches,
+    choose,
+    count,
+    drop,
+    empty_caches,
+    enter,
+    remembered_keys,
+    touch,
+)
+from cachesim.eviction.caches import remove as vacate
+from cachesim.eviction.scorer import Scorer, Workspace, workspace
+from cachesim.features.history import History, empty_history, note, write_row
+from cachesim.features.table import FEATURES, HISTORY_WIDTH, LOAD_TIME_AT, SIZE_AT, Float32Array
+from cachesim.policies.parts.ledger import (
     LIMIT,
     MORTAL,
     NOW,
@@ -31,22 +45,8 @@ from cachesim.policies.ledger import (
     outlived,
     residents,
 )
-from cachesim.policies.loop import kernels_with
+from cachesim.policies.parts.loop import kernels_with
 from cachesim.requests import Requests
-from cachesim.sampled import (
-    HISTORY_MULTIPLE,
-    INCOMING,
-    Caches,
-    choose,
-    count,
-    drop,
-    empty_caches,
-    enter,
-    remembered_keys,
-    touch,
-)
-from cachesim.sampled import remove as vacate
-from cachesim.scorer import Scorer, Workspace, workspace
 from schemas.errors import ConfigError
 from schemas.trace import FloatArray
 

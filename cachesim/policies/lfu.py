@@ -7,8 +7,7 @@ Ties are broken as in libCacheSim.
 from typing import NamedTuple
 
 from cachesim.compiled import inner_kernel
-from cachesim.heap import Heap, empty_heap, pop, put, take
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     Ledger,
     admissible,
     book_admission,
@@ -20,8 +19,9 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import kernels_with
+from cachesim.policies.parts.loop import kernels_with
 from cachesim.requests import Requests
+from cachesim.structures.heap import Heap, empty_heap, pop, put, take
 
 
 class State(NamedTuple):

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import inner_kernel
-from cachesim.heap import Heap, empty_heap, put, take, top
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     Ledger,
     admissible,
     book_admission,
@@ -27,8 +26,9 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import kernels_with
+from cachesim.policies.parts.loop import kernels_with
 from cachesim.requests import Requests
+from cachesim.structures.heap import Heap, empty_heap, put, take, top
 
 
 class State(NamedTuple):

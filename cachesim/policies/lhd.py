@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import inner_kernel, kernel
-from cachesim.draws import RandomState, below, random_states
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     NOW,
     Ledger,
     admissible,
@@ -31,9 +30,10 @@ from cachesim.policies.ledger import (
     outlived,
     residents,
 )
-from cachesim.policies.loop import kernels_with
+from cachesim.policies.parts.loop import kernels_with
 from cachesim.requests import Requests
-from cachesim.slots import Slots, empty_slots, occupy, vacate
+from cachesim.structures.random_numbers import RandomState, below, random_states
+from cachesim.structures.slots import Slots, empty_slots, occupy, vacate
 
 CLASSES, AGES = 16, 20_000
 OVERFLOW = AGES - 1  # the age of all that are older than the tables

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import inner_kernel
-from cachesim.lists import Links, empty_links, oldest, push, unlink
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     LIMIT,
     Ledger,
     admissible,
@@ -29,9 +28,10 @@ from cachesim.policies.ledger import (
     is_full,
     outlived,
 )
-from cachesim.policies.loop import kernels_with
-from cachesim.policies.queues import Queues, empty_queues, enter, first, knows_members, leave, renew, share
+from cachesim.policies.parts.loop import kernels_with
+from cachesim.policies.parts.queues import Queues, empty_queues, enter, first, knows_members, leave, renew, share
 from cachesim.requests import Requests
+from cachesim.structures.lists import Links, empty_links, oldest, push, unlink
 
 LOW, HIGH, GHOST = range(3)
 HIGH_SHARE = 0.01  # of the capacity

@@ -6,8 +6,7 @@ Belady: A study of replacement algorithms for a virtual-storage computer. IBM Sy
 from typing import NamedTuple
 
 from cachesim.compiled import inner_kernel
-from cachesim.draws import RandomState, below, random_states
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     Ledger,
     admissible,
     book_admission,
@@ -19,9 +18,10 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import kernels_with
+from cachesim.policies.parts.loop import kernels_with
 from cachesim.requests import Requests
-from cachesim.slots import Slots, empty_slots, occupy, vacate
+from cachesim.structures.random_numbers import RandomState, below, random_states
+from cachesim.structures.slots import Slots, empty_slots, occupy, vacate
 
 
 class State(NamedTuple):

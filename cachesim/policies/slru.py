@@ -12,7 +12,7 @@ segment is admitted; it stays in the lowest one, so that a cache of less than fo
 from typing import NamedTuple
 
 from cachesim.compiled import inner_kernel
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     Ledger,
     admissible,
     book_admission,
@@ -24,8 +24,8 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import kernels_with
-from cachesim.policies.queues import Queues, empty_queues, enter, first, leave, renew
+from cachesim.policies.parts.loop import kernels_with
+from cachesim.policies.parts.queues import Queues, empty_queues, enter, first, leave, renew
 from cachesim.requests import Requests
 
 SEGMENTS = 4

@@ -9,7 +9,7 @@ stand for 50 %.
 from typing import NamedTuple
 
 from cachesim.compiled import inner_kernel
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     Ledger,
     admissible,
     book_admission,
@@ -20,8 +20,8 @@ from cachesim.policies.ledger import (
     is_full,
     outlived,
 )
-from cachesim.policies.loop import kernels_with
-from cachesim.policies.queues import (
+from cachesim.policies.parts.loop import kernels_with
+from cachesim.policies.parts.queues import (
     Queues,
     empty_queues,
     enter,

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cachesim.compiled import inner_kernel
-from cachesim.policies.ledger import (
+from cachesim.policies.parts.ledger import (
     LIMIT,
     RESIDENTS,
     USED,
@@ -34,10 +34,10 @@ from cachesim.policies.ledger import (
     knows_residents,
     outlived,
 )
-from cachesim.policies.loop import kernels_with
-from cachesim.policies.queues import Queues, empty_queues, enter, first, leave, renew
+from cachesim.policies.parts.loop import kernels_with
+from cachesim.policies.parts.queues import Queues, empty_queues, enter, first, leave, renew
 from cachesim.requests import Requests
-from cachesim.sketch import Sketch, count, empty_sketch, estimate, halve
+from cachesim.structures.sketch import Sketch, count, empty_sketch, estimate, halve
 
 WINDOW, PROBATION, PROTECTED = range(3)
 WINDOW_SHARE, LEAST_WINDOW = 0.01, 2

@@ -13,7 +13,7 @@ import psutil
 
 from infra.stack.place import Place, Record
 from schemas.errors import ServerError
-from schemas.processes import process_start
+from support.processes import process_start
 
 MARK = "ERS_STACK"
 """A variable that all that a part starts inherits: how its children are found when the part itself was killed."""

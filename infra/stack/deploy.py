@@ -48,7 +48,7 @@ def set_up(api: PrefectApi, variables: dict[str, str], crashed_after_s: int) -> 
 def _fingerprint(crashed_after_s: int) -> str:
     """Return what changes with the deployments: prefect.yaml, the flows and their options, where they are."""
     digest = hashlib.sha256(f"{ROOT} {sys.executable} {crashed_after_s}".encode())
-    sources = [path for folder in ("flows", "schemas", "infra/stack") for path in sorted((ROOT / folder).glob("*.py"))]
+    sources = [path for folder in ("flows", "schemas", "infra/stack") for path in sorted((ROOT / folder).rglob("*.py"))]
     for path in [ROOT / "prefect.yaml", *sources]:
         digest.update(f"{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from schemas.errors import StorageError
-from schemas.processes import process_start
+from support.processes import process_start
 
 PREFECT, MLFLOW, WORKER = "prefect", "mlflow", "worker"
 PARTS = (PREFECT, MLFLOW, WORKER)

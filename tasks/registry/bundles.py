@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from learning.bundle import FILES, MAX_FILE_BYTES, LoadedBundle, load_bundle
+from learning.bundle.load import FILES, MAX_FILE_BYTES, LoadedBundle, load_bundle
 from schemas.errors import BundleError
-from tasks.model_artifacts import BUNDLE_ARTIFACT, has_model, log_model
-from tasks.registry.mirror import Version
+from support.work_folder import work_folder
+from tasks.registry.sql_side import Version
 from tasks.steps import step_done
-from tasks.tracking import Tracker
-from tasks.work_folder import work_folder
+from tasks.tracking.model_artifacts import BUNDLE_ARTIFACT, has_model, log_model
+from tasks.tracking.tracker import Tracker
 
 BUNDLES = "bundles"  # folder in the home
 RUN_ID = re.compile("[0-9a-f]{32}")

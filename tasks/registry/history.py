@@ -4,9 +4,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from infra.database import storage_errors
+from infra.database.connection import storage_errors
 from schemas.tables import rl_model_events
-from tasks.registry import mirror
+from tasks.registry import sql_side
 
 
 def trail(engine: sa.Engine, name: str | None, version: int | None, limit: int) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def former_champions(engine: sa.Engine, name: str) -> list[int]:
     A rollback takes the versions back that it undid; versions that were removed are left out.
     """
     events = rl_model_events.c
-    kinds = (mirror.PROMOTED, mirror.ROLLED_BACK, mirror.REMOVED)
+    kinds = (sql_side.PROMOTED, sql_side.ROLLED_BACK, sql_side.REMOVED)
     query = sa.select(events.event, events.version).where(events.registered_name == name, events.event.in_(kinds))
     champions: list[int] = []
     with storage_errors(engine.url), engine.connect() as connection:
@@ -65,10 +65,10 @@ def former_champions(engine: sa.Engine, name: str) -> list[int]:
 
 def champions_after(champions: list[int], event: str, version: int) -> list[int]:
     """Return the versions that were in Production, as `former_champions` has them, after one more event."""
-    if event == mirror.REMOVED:
+    if event == sql_side.REMOVED:
         kept = [one for one in champions if one != version]
         return [one for one, before in zip(kept, [None, *kept], strict=False) if one != before]
-    if event == mirror.ROLLED_BACK and version in champions:
+    if event == sql_side.ROLLED_BACK and version in champions:
         last = len(champions) - 1 - champions[::-1].index(version)
         return champions[: last + 1]
     return champions if champions[-1:] == [version] else [*champions, version]

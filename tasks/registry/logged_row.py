@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from schemas.tables import rl_models
-from tasks.tracking import Tracker
-from tasks.work_folder import work_folder
+from support.work_folder import work_folder
+from tasks.tracking.tracker import Tracker
 
 FOLDER, FILE = "registry", "row.json"
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from infra.database import storage_errors, writing
+from infra.database.connection import storage_errors, writing
 from schemas.errors import BundleError, ConflictError
-from tasks.registry import mirror, store
+from tasks.registry import mlflow_side, sql_side
 from tasks.registry.bundles import BUNDLES, mend_bundle, sweep
+from tasks.registry.champion import Move, champion_of, is_dead, move_champion, put_back, settle_moves
 from tasks.registry.logged_row import logged_row
-from tasks.registry.mirror import Version
-from tasks.registry.move import Move, champion_of, is_dead, move_champion, put_back, settle_moves
+from tasks.registry.mlflow_side import StoredVersion
 from tasks.registry.register import require_mirror, settle_registrations
-from tasks.registry.store import StoredVersion
+from tasks.registry.sql_side import Version
 from tasks.steps import step_done
-from tasks.tracking import Tracker
+from tasks.tracking.tracker import Tracker
 
 BY_HAND = "changed by hand in MLflow"
 SWEPT = (BUNDLES, "reports")
@@ -47,9 +47,9 @@ def heal(engine: sa.Engine, tracker: Tracker, home: Path) -> list[str]:
     """
     require_mirror(engine, tracker)
     done = settle_registrations(engine, tracker) + settle_moves(engine, tracker)
-    registered = {version.run_id for version in mirror.read_versions(engine)}
+    registered = {version.run_id for version in sql_side.read_versions(engine)}
     tracker.end_killed_runs(registered)
-    intended = {intent.mlflow_run_id for intent in mirror.open_intents(engine)}
+    intended = {intent.mlflow_run_id for intent in sql_side.open_intents(engine)}
     return done + sweep(home, tracker, registered | intended, SWEPT)
 
 
@@ -66,7 +66,7 @@ def reconcile(engine: sa.Engine, tracker: Tracker, home: Path, on_progress: OnPr
         StorageError: a store cannot be written, or `rl_models` mirrors another MLflow store.
     """
     found = Findings(healed=heal(engine, tracker, home))
-    names = {version.name for version in mirror.read_versions(engine)} | set(store.stored_names(tracker))
+    names = {version.name for version in sql_side.read_versions(engine)} | set(mlflow_side.stored_names(tracker))
     for name in sorted(names):
         if _is_moving(engine, name):
             found.problems.append(f"{name}: its champion is being moved by another process: left alone")
@@ -74,7 +74,7 @@ def reconcile(engine: sa.Engine, tracker: Tracker, home: Path, on_progress: OnPr
         _agree_on_versions(engine, tracker, name, home, found)
         _agree_on_champion(engine, tracker, name, home, found)
         _agree_on_stages(engine, tracker, name, found)
-    versions = mirror.read_versions(engine)
+    versions = sql_side.read_versions(engine)
     for number, version in enumerate(versions):
         on_progress(number, len(versions))
         _check_bundle(tracker, version, home, found)
@@ -84,24 +84,24 @@ def reconcile(engine: sa.Engine, tracker: Tracker, home: Path, on_progress: OnPr
 
 def _is_moving(engine: sa.Engine, name: str) -> bool:
     with storage_errors(engine.url), engine.connect() as connection:
-        return any(not is_dead(intent) for intent in mirror.open_moves(connection, name))
+        return any(not is_dead(intent) for intent in sql_side.open_moves(connection, name))
 
 
 # --- which versions there are ---
 
 
 def _agree_on_versions(engine: sa.Engine, tracker: Tracker, name: str, home: Path, found: Findings) -> None:
-    rows = mirror.read_versions(engine, name)  # first: a row comes after its version
-    stored = store.stored_versions(tracker, name)
+    rows = sql_side.read_versions(engine, name)  # first: a row comes after its version
+    stored = mlflow_side.stored_versions(tracker, name)
     in_mlflow = {(one.version, one.run_id) for one in stored}
     for row in rows:
         if (row.version, row.run_id) not in in_mlflow:
             with writing(engine) as connection:
-                mirror.delete_version(connection, row, "deleted in MLflow")
+                sql_side.delete_version(connection, row, "deleted in MLflow")
             step_done("reconcile: row removed")
             found.healed.append(f"removed the row of {row.title}, which is no longer in MLflow")
     mirrored = {(row.version, row.run_id) for row in rows}
-    under_way = {intent.mlflow_run_id for intent in mirror.open_intents(engine)}
+    under_way = {intent.mlflow_run_id for intent in sql_side.open_intents(engine)}
     for one in stored:
         if (one.version, one.run_id) not in mirrored and one.run_id not in under_way:
             _restore_row(engine, tracker, name, one, home, found)
@@ -111,19 +111,19 @@ def _restore_row(
     engine: sa.Engine, tracker: Tracker, name: str, stored: StoredVersion, home: Path, found: Findings
 ) -> None:
     title = f"{name} version {stored.version}"
-    if stored.run_id in {version.run_id for version in mirror.read_versions(engine)}:
+    if stored.run_id in {version.run_id for version in sql_side.read_versions(engine)}:
         found.problems.append(f"{title} is of a run that has another version already: delete it in MLflow")
         return
-    row = mirror.recorded_row(engine, stored.run_id) or logged_row(tracker, stored.run_id, home / BUNDLES)
+    row = sql_side.recorded_row(engine, stored.run_id) or logged_row(tracker, stored.run_id, home / BUNDLES)
     if row is None or row["registered_name"] != name:
         found.problems.append(f"{title} was not registered by this pipeline, which has no record of it: left alone")
         return
     with writing(engine) as connection:
-        if stored.run_id in {version.run_id for version in mirror.versions_in(connection)}:
+        if stored.run_id in {version.run_id for version in sql_side.versions_in(connection)}:
             return  # another process has restored it meanwhile
-        mirror.insert_version(connection, {**row, "stage": store.NO_STAGE, "aliases": []}, stored.version)
-        values = {"version": stored.version, "to_stage": store.NO_STAGE, "reason": "its row was missing"}
-        connection.execute(mirror.event(stored.run_id, name, mirror.RESTORED, **values))
+        sql_side.insert_version(connection, {**row, "stage": mlflow_side.NO_STAGE, "aliases": []}, stored.version)
+        values = {"version": stored.version, "to_stage": mlflow_side.NO_STAGE, "reason": "its row was missing"}
+        connection.execute(sql_side.event(stored.run_id, name, sql_side.RESTORED, **values))
     step_done("reconcile: row restored")
     found.healed.append(f"restored the row of {title}")
 
@@ -132,7 +132,7 @@ def _restore_row(
 
 
 def _agree_on_champion(engine: sa.Engine, tracker: Tracker, name: str, home: Path, found: Findings) -> None:
-    rows, stored = mirror.read_versions(engine, name), store.stored_versions(tracker, name)
+    rows, stored = sql_side.read_versions(engine, name), mlflow_side.stored_versions(tracker, name)
     mirrored = champion_of(rows)
     former = mirrored.version if mirrored else None
     if is_agreed(stored, former):
@@ -147,9 +147,9 @@ def _agree_on_champion(engine: sa.Engine, tracker: Tracker, name: str, home: Pat
                 f"put {name} back to {_champion(former)}: somebody chose version {wanted}, but {problem}"
             )
             return
-    kind = mirror.ARCHIVED if wanted is None else mirror.PROMOTED
+    kind = sql_side.ARCHIVED if wanted is None else sql_side.PROMOTED
     try:
-        move_champion(engine, tracker, Move(name, wanted, former, kind, BY_HAND, mirror.EXTERNAL))
+        move_champion(engine, tracker, Move(name, wanted, former, kind, BY_HAND, sql_side.EXTERNAL))
     except ConflictError as error:
         found.problems.append(str(error))
         return
@@ -160,9 +160,9 @@ def _put_back(
     engine: sa.Engine, tracker: Tracker, name: str, meant: StoredVersion, former: int | None, problem: str
 ) -> None:
     """Undo in MLflow what was done by hand there; the event comes first, once, however often this is cut off."""
-    if mirror.last_event(engine, meant.run_id) != (mirror.REFUSED, problem):
-        told = {"version": meant.version, "actor": mirror.EXTERNAL, "reason": problem}
-        mirror.record_event(engine, mirror.event(meant.run_id, name, mirror.REFUSED, **told))
+    if sql_side.last_event(engine, meant.run_id) != (sql_side.REFUSED, problem):
+        told = {"version": meant.version, "actor": sql_side.EXTERNAL, "reason": problem}
+        sql_side.record_event(engine, sql_side.event(meant.run_id, name, sql_side.REFUSED, **told))
         step_done("reconcile: refusal recorded")
     put_back(tracker, name, former)
 
@@ -186,18 +186,18 @@ def wanted_champion(stored: list[StoredVersion], former: int | None) -> int | No
     alias = [version for version in _with_alias(stored) if version != former]
     if alias:
         return alias[0]
-    staged = [one for one in stored if one.stage == store.PRODUCTION and one.version != former]
+    staged = [one for one in stored if one.stage == mlflow_side.PRODUCTION and one.version != former]
     if staged:
         return max(staged, key=lambda one: (one.updated_ms, one.version)).version
     return former if is_agreed(stored, former) else None
 
 
 def _in_production(stored: list[StoredVersion]) -> list[int]:
-    return [one.version for one in stored if one.stage == store.PRODUCTION]
+    return [one.version for one in stored if one.stage == mlflow_side.PRODUCTION]
 
 
 def _with_alias(stored: list[StoredVersion]) -> list[int]:
-    return [one.version for one in stored if store.CHAMPION in one.aliases]
+    return [one.version for one in stored if mlflow_side.CHAMPION in one.aliases]
 
 
 def _unfit(tracker: Tracker, row: Version | None, home: Path) -> str:
@@ -215,21 +215,21 @@ def _unfit(tracker: Tracker, row: Version | None, home: Path) -> str:
 
 
 def _agree_on_stages(engine: sa.Engine, tracker: Tracker, name: str, found: Findings) -> None:
-    stored = {(one.version, one.run_id): one for one in store.stored_versions(tracker, name)}
-    for row in mirror.read_versions(engine, name):
+    stored = {(one.version, one.run_id): one for one in mlflow_side.stored_versions(tracker, name)}
+    for row in sql_side.read_versions(engine, name):
         one = stored.get((row.version, row.run_id))
         if one is None or (one.stage, one.aliases) == (row.stage, tuple(sorted(row.aliases))):
             continue
-        if one.stage != row.stage and store.PRODUCTION in (one.stage, row.stage):
+        if one.stage != row.stage and mlflow_side.PRODUCTION in (one.stage, row.stage):
             continue  # a move that began meanwhile
         with writing(engine) as connection:
-            if row not in mirror.versions_in(connection, name) or mirror.open_moves(connection, name):
+            if row not in sql_side.versions_in(connection, name) or sql_side.open_moves(connection, name):
                 continue  # another process was first
-            mirror.update_version(connection, row, one.stage, one.aliases)
+            sql_side.update_version(connection, row, one.stage, one.aliases)
             stages = {"from_stage": row.stage, "to_stage": one.stage}
             evidence = {"aliases": list(one.aliases)}
-            told = {"actor": mirror.EXTERNAL, "reason": BY_HAND, "evidence": evidence}
-            connection.execute(mirror.event_of(row, mirror.CHANGED, **stages, **told))
+            told = {"actor": sql_side.EXTERNAL, "reason": BY_HAND, "evidence": evidence}
+            connection.execute(sql_side.event_of(row, sql_side.CHANGED, **stages, **told))
         step_done("reconcile: stage mirrored")
         found.healed.append(f"mirrored the stage and aliases of {row.title}, {BY_HAND}: {one.stage}")
 
@@ -240,6 +240,6 @@ def _check_bundle(tracker: Tracker, version: Version, home: Path, found: Finding
             found.healed.append(sentence)
     except BundleError as error:
         remedy = ""
-        if version.stage == store.PRODUCTION:
+        if version.stage == mlflow_side.PRODUCTION:
             remedy = f"; it is in Production: python -m flows rollback --decision {version.decision}"
         found.problems.append(f"{error}{remedy}")

@@ -4,9 +4,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tasks.registry import mirror
-from tasks.registry.mirror import Version
-from tasks.tracking import Tracker
+from tasks.registry import sql_side
+from tasks.registry.sql_side import Version
+from tasks.tracking.tracker import Tracker
 
 TAG = "gate"
 MAX_TAG_CHARS = 4000
@@ -14,7 +14,7 @@ MAX_TAG_CHARS = 4000
 
 def refuse(engine: sa.Engine, version: Version, reason: str, evidence: dict[str, Any]) -> None:
     """Add to the history that a version was not promoted, and why; StorageError when that fails."""
-    mirror.record_event(engine, mirror.event_of(version, mirror.REFUSED, reason=reason, evidence=evidence))
+    sql_side.record_event(engine, sql_side.event_of(version, sql_side.REFUSED, reason=reason, evidence=evidence))
 
 
 def record_verdict(tracker: Tracker, version: Version, verdict: str) -> None:

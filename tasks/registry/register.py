@@ -15,18 +15,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from infra.database import storage_errors, writing
-from learning.bundle import POLICY, LoadedBundle, load_bundle
-from learning.owner import current_owner, is_gone
+from infra.database.connection import storage_errors, writing
+from learning.bundle.load import POLICY, LoadedBundle, load_bundle
 from schemas.errors import StorageError
 from schemas.tables import rl_models, utc_now
-from tasks.model_artifacts import MODEL_ARTIFACT, log_model
-from tasks.model_card import model_description, version_description, version_tags
-from tasks.registry import mirror, store
+from support.process_owner import current_owner, is_gone
+from tasks.registry import mlflow_side, sql_side
 from tasks.registry.jsonable import jsonable
 from tasks.registry.logged_row import log_row
 from tasks.steps import step_done
-from tasks.tracking import Tracker
+from tasks.tracking.descriptions import model_description, version_description, version_tags
+from tasks.tracking.model_artifacts import MODEL_ARTIFACT, log_model
+from tasks.tracking.tracker import Tracker
 
 ORPHANED_AFTER = timedelta(days=1)  # when an intent of another host, whose processes cannot be seen, counts as dead
 
@@ -63,14 +63,14 @@ def register(engine: sa.Engine, tracker: Tracker, run_id: str, bundle: Path, row
     done = _registered(engine, run_id)
     if done:
         return done
-    name = store.model_name(loaded.metadata.decision)
+    name = mlflow_side.model_name(loaded.metadata.decision)
     full_row = _complete(row, name, run_id, loaded)
     log_model(tracker, run_id, loaded)
     step_done("register: model logged")
     log_row(tracker, run_id, full_row, bundle.parent)
     step_done("register: row logged")
     intent = {"owner": current_owner(), "row": full_row}
-    mirror.record_event(engine, mirror.event(run_id, name, mirror.INTENDED, evidence=intent))
+    sql_side.record_event(engine, sql_side.event(run_id, name, sql_side.INTENDED, evidence=intent))
     step_done("register: intent recorded")
     version = _create_version(tracker, name, run_id, loaded)
     step_done("register: version created")
@@ -88,19 +88,19 @@ def settle_registrations(engine: sa.Engine, tracker: Tracker) -> list[str]:
     Raises:
         StorageError: a store cannot be written.
     """
-    return [sentence for intent in mirror.open_intents(engine) if (sentence := _settle(engine, tracker, intent))]
+    return [sentence for intent in sql_side.open_intents(engine) if (sentence := _settle(engine, tracker, intent))]
 
 
 def _settle(engine: sa.Engine, tracker: Tracker, intent: sa.Row[Any]) -> str:
     run_id, name = intent.mlflow_run_id, intent.registered_name
-    version = store.version_of_run(tracker, name, run_id)
+    version = mlflow_side.version_of_run(tracker, name, run_id)
     if version is not None:
         _write_row(engine, intent.evidence["row"], version)
         step_done("settle: registration completed")
         return f"completed {name} version {version} of run {run_id}, whose registration was cut off"
     if is_gone(intent.evidence["owner"]) or utc_now() - intent.created_at > ORPHANED_AFTER:
         reason = "the process ended before MLflow had the version"
-        mirror.record_event(engine, mirror.event(run_id, name, mirror.ABANDONED, reason=reason))
+        sql_side.record_event(engine, sql_side.event(run_id, name, sql_side.ABANDONED, reason=reason))
         step_done("settle: registration abandoned")
         return f"abandoned the registration of run {run_id}, which was cut off before {name} had a version of it"
     return ""
@@ -129,7 +129,7 @@ def _complete(row: Mapping[str, Any], name: str, run_id: str, loaded: LoadedBund
     ours = {
         "registered_name": name,
         "mlflow_run_id": run_id,
-        "stage": store.NO_STAGE,
+        "stage": mlflow_side.NO_STAGE,
         "aliases": [],
         "algorithm": loaded.metadata.algorithm,
         "decision": loaded.metadata.decision,
@@ -147,8 +147,8 @@ def _write_row(engine: sa.Engine, full_row: Mapping[str, Any], version: int) -> 
     run_id, name, stage = (full_row[key] for key in ("mlflow_run_id", "registered_name", "stage"))
     with writing(engine) as connection:
         if not connection.execute(_select_run(run_id)).first():
-            mirror.insert_version(connection, full_row, version)
-            connection.execute(mirror.event(run_id, name, mirror.REGISTERED, version=version, to_stage=stage))
+            sql_side.insert_version(connection, full_row, version)
+            connection.execute(sql_side.event(run_id, name, sql_side.REGISTERED, version=version, to_stage=stage))
     return RegisteredModel(name, version, stage)
 
 
@@ -169,7 +169,7 @@ def _select_run(run_id: str) -> sa.Select[Any]:
 def _create_version(tracker: Tracker, name: str, run_id: str, loaded: LoadedBundle) -> int:
     from mlflow.exceptions import MlflowException
 
-    present = store.version_of_run(tracker, name, run_id)
+    present = mlflow_side.version_of_run(tracker, name, run_id)
     if present is not None:
         return present
     with tracker.errors():

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from infra.database import storage_errors
+from infra.database.connection import storage_errors
 from schemas.errors import ConfigError
-from tasks.registry import mirror
+from tasks.registry import sql_side
 from tasks.registry.bundles import fetch_bundle
+from tasks.registry.champion import Move, champion_of, is_dead, move_champion
 from tasks.registry.history import former_champions
-from tasks.registry.move import Move, champion_of, is_dead, move_champion
-from tasks.registry.store import model_name
-from tasks.tracking import Tracker
+from tasks.registry.mlflow_side import model_name
+from tasks.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def roll_back(
     name = model_name(decision)
     move = _cut_off(engine, name)
     reconcile()
-    versions = mirror.read_versions(engine, name)
+    versions = sql_side.read_versions(engine, name)
     champion = champion_of(versions)
     if move is None:
         former = champion.version if champion else None
-        move = Move(name, _previous(engine, name, former), former, mirror.ROLLED_BACK, reason)
+        move = Move(name, _previous(engine, name, former), former, sql_side.ROLLED_BACK, reason)
     previous = next(version for version in versions if version.version == move.version)
     bundle = fetch_bundle(tracker, previous, home)
     if champion != previous:
@@ -65,8 +65,8 @@ def roll_back(
 def _cut_off(engine: sa.Engine, name: str) -> Move | None:
     """Return the rollback that a killed process had begun."""
     with storage_errors(engine.url), engine.connect() as connection:
-        moves = [Move(**intent.evidence["move"]) for intent in mirror.open_moves(connection, name) if is_dead(intent)]
-    return next((move for move in moves if move.kind == mirror.ROLLED_BACK), None)
+        moves = [Move(**intent.evidence["move"]) for intent in sql_side.open_moves(connection, name) if is_dead(intent)]
+    return next((move for move in moves if move.kind == sql_side.ROLLED_BACK), None)
 
 
 def _previous(engine: sa.Engine, name: str, champion: int | None) -> int:

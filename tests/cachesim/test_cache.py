@@ -13,10 +13,10 @@ from cachesim.cache import Snapshot
 from cachesim.capacity import Capacity
 from cachesim.replay import BOUNDS, LEARNED, POLICIES, Outcome
 from cachesim.replay import replay as replay_with
-from cachesim.synthetic import energy_trace
+from cachesim.traffic.energy import energy_trace
 from schemas.errors import ConfigError
 from schemas.trace import Trace
-from tests.models.nets import OPTIONS
+from tests.models.learned.nets import OPTIONS
 
 CAUSAL = [*(policy for policy in POLICIES if policy not in BOUNDS), *LEARNED]
 CAPACITIES = [Capacity(40, "objects"), Capacity(300_000, "bytes")]

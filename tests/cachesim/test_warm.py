@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from cachesim import rollout
 from cachesim.capacity import Capacity
-from cachesim.policies import guarded
+from cachesim.eviction import decisions as rollout
+from cachesim.policies.guard import guarded
 from cachesim.replay import replay
-from cachesim.synthetic import energy_trace
+from cachesim.traffic.energy import energy_trace
 from cachesim.warm import compile_decisions
-from learning.first_decisions import first_decisions
 from learning.problem import build_problem
-from schemas.config import TrainConfig
-from tests.models.nets import options
+from learning.training.initial_decisions import first_decisions
+from schemas.options.train import TrainConfig
+from tests.models.learned.nets import options
 
 
 def test_a_guard_of_a_trained_network_is_compiled_ahead() -> None:

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachesim.capacity import Capacity
-from cachesim.policies.ledger import RESIDENTS, USED
+from cachesim.policies.parts.ledger import RESIDENTS, USED
 from cachesim.replay import LEARNED, POLICIES, begin
 from cachesim.requests import chunks
 from schemas.trace import Trace
-from tests.models.nets import OPTIONS
+from tests.models.learned.nets import OPTIONS
 
 rows = st.lists(
     st.tuples(st.integers(0, 11), st.integers(1, 9), st.sampled_from([0.0, 2.0, 9.0, float("inf")])),

@@ -15,7 +15,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
 import envs
 from cachesim.capacity import Capacity
-from cachesim.synthetic import energy_trace
+from cachesim.traffic.energy import energy_trace
 
 REQUESTS = 2_500
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {  # of each environment: small ones, by a name for each

@@ -7,13 +7,13 @@ import pytest
 
 from cachesim.capacity import Capacity
 from cachesim.oracle import next_request
-from cachesim.policies.ledger import LIMIT, RESIDENTS, USED
+from cachesim.policies.parts.ledger import LIMIT, RESIDENTS, USED
 from cachesim.replay import BASELINES, BOUNDS, LEARNED, POLICIES, TTL_POLICIES, Outcome, begin, kernels_of
 from cachesim.replay import replay as replay_with
 from cachesim.requests import chunks
 from cachesim.state import copy_into
 from schemas.trace import Trace
-from tests.models.nets import OPTIONS
+from tests.models.learned.nets import OPTIONS
 
 CAPACITIES = [Capacity(20, "objects"), Capacity(3, "objects"), Capacity(4_000, "bytes"), Capacity(500, "bytes")]
 MAY_REFUSE = ("min-bypass", "gdsf", "adapt-size", "learned", "guarded")  # also what would fit

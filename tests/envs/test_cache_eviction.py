@@ -8,8 +8,8 @@ import pytest
 
 import envs
 from cachesim.capacity import Capacity
-from cachesim.features import FEATURES
-from cachesim.synthetic import energy_trace
+from cachesim.features.table import FEATURES
+from cachesim.traffic.energy import energy_trace
 from envs.cache_eviction import CacheEvictionEnv
 from envs.defaults import DEFAULT_REQUESTS
 from schemas.errors import ConfigError, GateError

@@ -8,13 +8,13 @@ import pytest
 
 import envs
 from cachesim.capacity import Capacity
-from cachesim.lifetimes import DEFAULT_LADDER_S
-from cachesim.misses import miss_features
+from cachesim.miss.kernels import miss_features
+from cachesim.miss.ttl_rewards import DEFAULT_LADDER_S
 from cachesim.replay import replay
-from cachesim.synthetic import energy_trace
+from cachesim.traffic.energy import energy_trace
 from envs.cache_admission import CacheAdmissionEnv
 from envs.cache_ttl import CacheTtlEnv
-from envs.misses import MissEnv
+from envs.miss_env import MissEnv
 from schemas.errors import ConfigError, GateError, TraceError
 from schemas.trace import Trace
 

@@ -9,11 +9,11 @@ import pytest
 from stable_baselines3.common.vec_env import VecMonitor
 
 from cachesim.capacity import Capacity
-from cachesim.draws import random_states
-from cachesim.features import fit_normaliser
-from cachesim.rollout import Decisions, build_oracle, oldest_first
-from cachesim.sampled import advance, build_stream, create_caches, observe_candidates, resolve, sample
-from cachesim.synthetic import energy_trace
+from cachesim.eviction.caches import advance, build_stream, create_caches, observe_candidates, resolve, sample
+from cachesim.eviction.decisions import Decisions, build_oracle, oldest_first
+from cachesim.features.table import fit_normaliser
+from cachesim.structures.random_numbers import random_states
+from cachesim.traffic.energy import energy_trace
 from envs.vector import DecisionVecEnv
 from schemas.trace import Trace
 

@@ -13,9 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from learning.bundle import FILES, METADATA, load_bundle
+from learning.bundle.load import FILES, METADATA, load_bundle
 from schemas.errors import BundleError
-from tests.learning.bundles import export
+from tests.learning.bundle.bundles import export
 
 Files = dict[str, bytes]
 RELAID = 0.001  # share of the examples that lay out the same metadata anew; loading them takes a hundred times longer

@@ -19,18 +19,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from cachesim.warm import compile_decisions, compile_policies
-from infra.database import open_database
+from infra.database.connection import open_database
 from infra.settings import Settings
-from tasks.registry import mirror, move
+from tasks.registry import champion as move
+from tasks.registry import sql_side
 from tasks.registry.bundles import fetch_bundle
+from tasks.registry.choose import choose_version
 from tasks.registry.reconcile import heal, reconcile
 from tasks.registry.register import register
 from tasks.registry.rollback import roll_back
-from tasks.registry.versions import choose_version
 from tasks.steps import LOGGER
-from tasks.tracking import Tracker, open_tracker
+from tasks.tracking.tracker import Tracker, open_tracker
 from tests.faults.unpickling import WAYS_TO_UNPICKLE, watch
-from tests.learning.bundles import export
+from tests.learning.bundle.bundles import export
 
 NAME = "cache-policy-eviction"
 OF_TRAINING = ("flows.train", "great_expectations.expectations", "matplotlib.figure", "torch._dynamo")  # 7 s of imports
@@ -60,12 +61,14 @@ def promote(place: Place, which: str = "3") -> int:
     """Do what `promote` does once the gate has passed."""
     reconcile(place.engine, place.tracker, place.home)
     version = choose_version(place.engine, "eviction", which)
-    champion = move.champion_of(mirror.read_versions(place.engine, NAME))
+    champion = move.champion_of(sql_side.read_versions(place.engine, NAME))
     if champion != version:
         fetch_bundle(place.tracker, version, place.home)
         former = champion.version if champion else None
         LOGGER.info(DECIDED)
-        chosen = move.Move(NAME, version.version, former, mirror.PROMOTED, "it is better", evidence={"gate": "passed"})
+        chosen = move.Move(
+            NAME, version.version, former, sql_side.PROMOTED, "it is better", evidence={"gate": "passed"}
+        )
         move.move_champion(place.engine, place.tracker, chosen)
     return version.version
 
@@ -83,7 +86,7 @@ def reconcile_all(place: Place) -> list[str]:
 
 def command(_place: Place, *words: str) -> int:
     """Run a command line; return its exit status."""
-    from flows.cli import main
+    from flows.cli.main import main
 
     with contextlib.redirect_stdout(sys.stderr):  # the answers to commands go to stdout
         return main([*words])

@@ -10,12 +10,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from infra.database import create_engine
+from infra.database.connection import create_engine
 from infra.settings import Settings
-from learning.bundle import POLICY, digest, load_bundle
+from learning.bundle.load import POLICY, digest, load_bundle
 from schemas.tables import rl_model_events, rl_models
-from tasks.registry import mirror, store
-from tasks.tracking import Tracker, open_tracker
+from tasks.registry import mlflow_side, sql_side
+from tasks.tracking.tracker import Tracker, open_tracker
 from tests.faults.forks import Forks
 
 NAME = "cache-policy-eviction"
@@ -60,9 +60,9 @@ class Trial:
                 shutil.copytree(kept / folder, self.home / folder)
         with (
             closing(sqlite3.connect(kept / "mlflow.db")) as template,
-            closing(sqlite3.connect(self.home / "mlflow.db")) as store,  # which MLflow keeps open
+            closing(sqlite3.connect(self.home / "mlflow.db")) as mlflow_side,  # which MLflow keeps open
         ):
-            template.backup(store)
+            template.backup(mlflow_side)
         with self.engine.begin() as connection:
             for table, rows in zip(TABLES, tables, strict=True):
                 connection.execute(sa.delete(table))
@@ -84,9 +84,9 @@ class Trial:
         return open_tracker(self.settings)
 
     @property
-    def rows(self) -> dict[int, mirror.Version]:
+    def rows(self) -> dict[int, sql_side.Version]:
         """The rows of `rl_models` by version."""
-        return {row.version: row for row in mirror.read_versions(self.engine, NAME)}
+        return {row.version: row for row in sql_side.read_versions(self.engine, NAME)}
 
     @property
     def events(self) -> list[tuple[str, int | None, str | None]]:
@@ -96,7 +96,7 @@ class Trial:
     @property
     def champion(self) -> int | None:
         """The version in Production, according to `rl_models`."""
-        return next((number for number, row in self.rows.items() if row.stage == store.PRODUCTION), None)
+        return next((number for number, row in self.rows.items() if row.stage == mlflow_side.PRODUCTION), None)
 
     def bundle_in_mlflow(self, version: int) -> Path:
         """Return the folder of MLflow's artifacts that holds the bundle of a version."""
@@ -112,37 +112,37 @@ class Trial:
     def check(self, lost: frozenset[int] = frozenset()) -> None:
         """Assert all that holds whenever nobody is at work, but for the bundles of the versions that are lost."""
         tracker = self.tracker
-        stored = {one.version: one for one in store.stored_versions(tracker, NAME)}
+        stored = {one.version: one for one in mlflow_side.stored_versions(tracker, NAME)}
         rows = self.rows
         assert {n: (r.run_id, r.stage, r.aliases) for n, r in rows.items()} == {
             n: (s.run_id, s.stage, s.aliases) for n, s in stored.items()
         }
         assert len({row.run_id for row in rows.values()}) == len(rows)
-        champions = [number for number, row in rows.items() if row.stage == store.PRODUCTION]
+        champions = [number for number, row in rows.items() if row.stage == mlflow_side.PRODUCTION]
         assert len(champions) <= 1
-        assert [number for number, row in rows.items() if store.CHAMPION in row.aliases] == champions
+        assert [number for number, row in rows.items() if mlflow_side.CHAMPION in row.aliases] == champions
         self._check_history(rows)
         self._check_files({n: row for n, row in rows.items() if n not in lost})
         runs = tracker.client.search_runs(["1"], "attributes.status = 'RUNNING'")
         assert [run.info.run_id for run in runs] == []
 
-    def _check_history(self, rows: dict[int, mirror.Version]) -> None:
+    def _check_history(self, rows: dict[int, sql_side.Version]) -> None:
         """The events of a version lead from one stage to the next, and to the one it is at; no intent is open."""
-        assert mirror.open_intents(self.engine) == []
+        assert sql_side.open_intents(self.engine) == []
         with self.engine.connect() as connection:
-            assert mirror.open_moves(connection) == []
+            assert sql_side.open_moves(connection) == []
         at: dict[str, str] = {}
         for event in self._select(rl_model_events):
             run_id = event["mlflow_run_id"]
             if event["from_stage"] is not None:
                 assert at.get(run_id) == event["from_stage"], event
-            if event["event"] == mirror.REMOVED:
+            if event["event"] == sql_side.REMOVED:
                 del at[run_id]
             elif event["to_stage"] is not None:
                 at[run_id] = event["to_stage"]
         assert at == {row.run_id: row.stage for row in rows.values()}
 
-    def _check_files(self, rows: dict[int, mirror.Version]) -> None:
+    def _check_files(self, rows: dict[int, sql_side.Version]) -> None:
         """Each folder of a bundle is whole and of a version; nothing else lies around."""
         registered = {row.run_id: row for row in rows.values()}
         removed = {event["mlflow_run_id"] for event in self._select(rl_model_events) if event["event"] == "removed"}

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from learning.bundle import load_bundle
+from learning.bundle.load import load_bundle
 from schemas.errors import BundleError
 from tests.faults.bundle_mutations import BYTES, changed_json, read, write
-from tests.learning.bundles import export, forge_file, forge_metadata
+from tests.learning.bundle.bundles import export, forge_file, forge_metadata
 
 REPOSITORY = Path(__file__).parents[2]
 SEEDS, EACH = (0, 1), 50_000

@@ -8,7 +8,7 @@ import pytest
 
 from infra.settings import Settings
 from schemas.errors import StorageError
-from tasks.tracking import Tracker, open_tracker
+from tasks.tracking.tracker import Tracker, open_tracker
 from tests.faults.mounts import read_only, small_disk
 
 MIB = 2**20

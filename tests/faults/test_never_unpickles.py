@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from infra.settings import Settings
-from schemas.config import TrainConfig
+from schemas.options.train import TrainConfig
 from tests.faults.forks import Forks
 from tests.faults.unpickling import WAYS_TO_UNPICKLE
 from tests.flows.running import versions
 from tests.learning.conftest import hot_requests
-from tests.learning.judged_bundles import make_bundle
-from tests.tasks.registry_stores import Stores, settings_of
+from tests.learning.promotion.judged_bundles import make_bundle
+from tests.tasks.registry.stores import Stores, settings_of
 
 pytestmark = pytest.mark.slow
 

@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from tasks.registry.bundles import bundle_folder
-from tests.databases import KINDS, Databases
 from tests.faults.forks import Forks
 from tests.faults.operations import DECIDED
 from tests.faults.registry_trial import NAME, Trial
 from tests.flows.running import ROOT
+from tests.support.databases import KINDS, Databases
 
 pytestmark = pytest.mark.slow
 

@@ -16,11 +16,11 @@ import pytest
 
 from benchmarks.servers import PASSWORD, USER
 from infra.settings import Settings
-from tests.databases import started
 from tests.faults import mounts
 from tests.faults.forks import Fork, Forks, Outcome
 from tests.faults.registry_trial import Trial
-from tests.servers import free_port, serving
+from tests.support.databases import started
+from tests.support.servers import free_port, serving
 
 pytestmark = pytest.mark.slow
 

@@ -23,7 +23,7 @@ from tests.flows.running import (
     store,
     versions,
 )
-from tests.tasks.registry_stores import settings_of
+from tests.tasks.registry.stores import settings_of
 
 pytestmark = pytest.mark.slow
 

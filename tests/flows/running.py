@@ -15,7 +15,7 @@ from typing import Any
 import mlflow
 import psutil
 
-from learning.bundle import load_bundle
+from learning.bundle.load import load_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "cache-policy-eviction"
@@ -173,7 +173,9 @@ def local_servers(home: Path) -> list[int]:
     found = []
     for process in psutil.process_iter():
         try:
-            if "flows.local_server" in process.cmdline() and str(home) in process.environ().get("PREFECT_HOME", ""):
+            if "flows.engine.local_server" in process.cmdline() and str(home) in process.environ().get(
+                "PREFECT_HOME", ""
+            ):
                 found.append(process.pid)
         except psutil.Error:
             continue  # it ended meanwhile, or is another user's

@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.tables import cache_metrics, rl_models
-from tests.databases import Databases
 from tests.flows.conftest import TrainedRun
 from tests.flows.running import CommandLine
+from tests.support.databases import Databases
 
 SERVERS = ("mariadb", "postgresql")
 DROPPING = {

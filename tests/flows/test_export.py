@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from learning.bundle import FILES, bundle_sha256, load_bundle
+from learning.bundle.load import FILES, bundle_sha256, load_bundle
 from tests.flows.conftest import TrainedRun
 from tests.flows.running import CommandLine
 

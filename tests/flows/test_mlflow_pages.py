@@ -12,9 +12,9 @@ from mlflow import MlflowClient
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from playwright.sync_api import Page, expect
 
-from tests.browser import chromium, new_page
 from tests.flows.running import MODEL, CommandLine, Done
-from tests.servers import free_port, serving
+from tests.support.browser import chromium, new_page
+from tests.support.servers import free_port, serving
 
 ALGORITHMS = ("dqn", "ppo", "a2c")
 

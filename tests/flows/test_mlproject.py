@@ -11,8 +11,8 @@ import mlflow
 import pytest
 import yaml
 
-from flows.cli import COMMANDS
-from flows.options import read_options
+from flows.cli.main import COMMANDS
+from flows.cli.options import read_options
 from tests.flows.running import ROOT, environment
 
 ENTRIES: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]

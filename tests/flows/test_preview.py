@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from flows.cli import main
-from schemas.config import CurveConfig, IngestConfig, SourceConfig
+from flows.cli.main import main
+from schemas.options.train import CurveConfig, IngestConfig, SourceConfig
 from tests.flows.running import rows
 
 CSV = "at,url,wind\n1700000000,GET http://Host/a?b=1&a=2,1\n1700000001,/a/7,2\n"

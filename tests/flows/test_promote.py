@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from flows.history import INTENTS
-from tasks.registry.store import CHAMPION, PRODUCTION, stored_versions
-from tasks.tracking import open_tracker
+from flows.commands.history import INTENTS
+from tasks.registry.mlflow_side import CHAMPION, PRODUCTION, stored_versions
+from tasks.tracking.tracker import open_tracker
 from tests.flows.running import MODEL, CommandLine, Done, mlflow_runs, rows, select
-from tests.tasks.registry_stores import settings_of
+from tests.tasks.registry.stores import settings_of
 
 pytestmark = pytest.mark.slow
 

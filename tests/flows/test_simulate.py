@@ -2,7 +2,7 @@
 
 from flows.simulate import summary
 from tests.flows.running import rows, select
-from tests.http_server import counting_server
+from tests.support.http_server import counting_server
 
 API = """
 openapi: 3.0.0

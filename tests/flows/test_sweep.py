@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from mlflow.entities import Run
 
-from tasks.nested_runs import STATE_TAG, TRIAL_TAG
-from tasks.tracking import OWNER_TAG, PARENT_TAG
+from tasks.tracking.tracker import OWNER_TAG, PARENT_TAG
+from tasks.tracking.trials import STATE_TAG, TRIAL_TAG
 from tests.flows.conftest import TrainedRun
 from tests.flows.running import ROOT, CommandLine, Done, environment, eventually, mlflow_runs, store, versions
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 # Three of the four combinations can be trained with: A2C takes its batch from one of the two options.
 SPACE = ("--algorithm", "a2c", "--space", "batch_size=none|128", "n_steps=none|2")

@@ -11,7 +11,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 
-from learning.bundle import load_bundle
+from learning.bundle.load import load_bundle
 from tests.flows.running import CommandLine, Done, mlflow_runs, rows, select, store
 
 pytestmark = pytest.mark.slow

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from flows.train_summary import summary
-from tasks.verdict import NO_INTERVAL
+from flows.shared.train_summary import summary
+from tasks.reports.scores_text import NO_INTERVAL
 
 
 def score(ratio: float) -> dict[str, Any]:

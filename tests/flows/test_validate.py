@@ -7,7 +7,7 @@ from urllib.request import Request, urlopen
 import pandas as pd
 import pytest
 
-from learning.bundle import load_bundle
+from learning.bundle.load import load_bundle
 from tests.flows.running import CommandLine, Done, bundles, mlflow_runs, rows, select, store
 
 pytestmark = pytest.mark.slow

@@ -18,9 +18,9 @@ import yaml
 from compose_spec import ComposeSpecification
 from mlflow import MlflowClient
 
-from infra.database import open_database
+from infra.database.connection import open_database
 from infra.settings import Settings
-from tests.databases import Databases
+from tests.support.databases import Databases
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTAINERS, KUBERNETES = ROOT / "infra/containers", ROOT / "infra/kubernetes"

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from cachesim.capacity import Capacity
-from cachesim.drawn import DrawnDecisions
-from cachesim.features import fit_normaliser
-from cachesim.rollout import Decisions, build_oracle, oldest_first
-from cachesim.sampled import build_stream
-from cachesim.setting import ttl_setting
-from cachesim.synthetic import energy_trace
+from cachesim.eviction.caches import build_stream
+from cachesim.eviction.decisions import Decisions, build_oracle, oldest_first
+from cachesim.features.table import fit_normaliser
+from cachesim.miss.decisions import DrawnDecisions
+from cachesim.miss.problem import ttl_setting
+from cachesim.traffic.energy import energy_trace
 from envs.vector import DecisionVecEnv
-from learning.first_decisions import PARALLEL_CACHES
 from learning.problem import CacheProblem, build_problem
-from schemas.config import TrainConfig
+from learning.training.initial_decisions import PARALLEL_CACHES
+from schemas.options.train import TrainConfig
 from schemas.trace import Trace
-from tests.learning.bundles import export
+from tests.learning.bundle.bundles import export
 
 HOT_OBJECTS = 100
 

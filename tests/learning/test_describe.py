@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from cachesim.features import FEATURES, Normaliser, fit_normaliser, transform
-from cachesim.sampled import INCOMING
-from cachesim.scorer import Scorer, score, workspace
+from cachesim.eviction.caches import INCOMING
+from cachesim.eviction.scorer import Scorer, score, workspace
+from cachesim.features.table import FEATURES, Normaliser, fit_normaliser, transform
 from learning.describe import decision_states, describe, evaluation_dict
-from learning.evaluate import Evaluation, evaluate
+from learning.evaluation.evaluate import Evaluation, evaluate
 from learning.networks import ExportedPolicy, ScorerNet
 from learning.problem import CacheProblem
-from learning.train import TrainedPolicy
+from learning.training.train import TrainedPolicy
 from schemas.bundle import PolicyDescription
-from schemas.config import TrainConfig
+from schemas.options.train import TrainConfig
 
 CONFIG = TrainConfig(algorithm="ppo", cache_size=80, seed=4)
 

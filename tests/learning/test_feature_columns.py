@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from cachesim.features import FEATURES, HISTORY_WIDTH, LOAD_TIME_AT, MOMENT_FEATURES, SIZE_AT, fit_normaliser
-from cachesim.history import missing_values
-from learning.bundle_readme import bundle_readme
+from cachesim.features.history import missing_values
+from cachesim.features.table import FEATURES, HISTORY_WIDTH, LOAD_TIME_AT, MOMENT_FEATURES, SIZE_AT, fit_normaliser
+from learning.bundle.readme import bundle_readme
 from learning.describe import decision_states, describe
-from learning.evaluate import evaluate
+from learning.evaluation.evaluate import evaluate
 from learning.networks import ScorerNet
 from learning.problem import CacheProblem, build_problem
-from learning.train import TrainedPolicy, train
+from learning.training.train import TrainedPolicy, train
 from schemas.bundle import PolicyDescription
-from schemas.config import TrainConfig
 from schemas.errors import ConfigError
+from schemas.options.train import TrainConfig
 from schemas.trace import Trace
 
 REQUESTS, TRAINING = 6_000, 3_600

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cachesim.features import FEATURES
-from cachesim.keysample import sample_keys
-from cachesim.sampled import HISTORY_MULTIPLE
-from cachesim.synthetic import energy_trace
+from cachesim.analysis.key_sample import sample_keys
+from cachesim.eviction.caches import HISTORY_MULTIPLE
+from cachesim.features.table import FEATURES
+from cachesim.traffic.energy import energy_trace
 from learning.problem import CacheProblem, build_problem
-from schemas.config import TrainConfig
 from schemas.errors import ConfigError, GateError, TraceError
 from schemas.expectations import MIN_REQUESTS
+from schemas.options.train import TrainConfig
 from schemas.trace import Trace
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from cachesim.features import Normaliser, feature_table, fit_normaliser, raw_normaliser, transform
-from cachesim.scorer import score_raw
+from cachesim.eviction.scorer import score_raw
+from cachesim.features.table import Normaliser, feature_table, fit_normaliser, raw_normaliser, transform
 from learning.networks import ExportedPolicy, ScorerNet
 
 COLUMNS = ("humidity", "price")

@@ -12,20 +12,20 @@ import pytest
 import sqlalchemy as sa
 from mlflow import MlflowClient
 
-from infra.database import open_database
+from infra.database.connection import open_database
 from infra.settings import Settings
-from schemas.config import IngestConfig
-from tasks.ingest import IngestedSource, ingest_file
-from tests.databases import Databases
-from tests.learning.bundles import export
-from tests.tasks.registry_stores import Stores
+from schemas.options.train import IngestConfig
+from tasks.ingest.record import IngestedSource, ingest_file
+from tests.learning.bundle.bundles import export
+from tests.support.databases import Databases
+from tests.tasks.registry.stores import Stores
 
 Record = Callable[..., IngestedSource]
 
 
 @pytest.fixture
 def database_kind(request: pytest.FixtureRequest) -> str:
-    """The kind of database; see `tests.databases.on_each_database`."""
+    """The kind of database; see `tests.support.databases.on_each_database`."""
     return getattr(request, "param", "sqlite")
 
 

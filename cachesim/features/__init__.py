@@ -1,0 +1,1 @@
+"""Features of objects: the feature table, the history of keys, fetches and categories."""

@@ -1,0 +1,1 @@
+"""Learned decisions at a miss: admission and time to live."""

@@ -1,0 +1,1 @@
+"""Policies whose objects expire, and their deadlines."""

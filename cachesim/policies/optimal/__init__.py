@@ -1,0 +1,1 @@
+"""Offline policies that know the future: Belady's MIN, with and without bypass."""

@@ -1,0 +1,1 @@
+"""Data structures of compiled policies: heap, lists, slots, marked set, sketch and random numbers."""

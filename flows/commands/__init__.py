@@ -1,0 +1,1 @@
+"""Commands that only read: preview, columns and history. They run without Prefect."""

@@ -1,0 +1,1 @@
+"""Prefect glue: run context, run page, local server and task runners."""

@@ -1,0 +1,1 @@
+"""Database: connections, engines, schema and migrations."""

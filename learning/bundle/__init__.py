@@ -1,0 +1,1 @@
+"""Bundle: the exported policy with its metadata and golden scores."""

@@ -1,0 +1,1 @@
+"""Evaluation of a policy on the test split, with baselines, intervals and rank tests."""

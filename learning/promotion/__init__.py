@@ -1,0 +1,1 @@
+"""Promotion: challenger against champion, and the gate."""

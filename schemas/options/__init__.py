@@ -1,0 +1,1 @@
+"""Options of the flows, one module a flow."""

@@ -1,0 +1,1 @@
+"""Process identity and atomic writes."""

@@ -1,0 +1,1 @@
+"""Drift: detection on recent requests, report and plot."""

@@ -1,0 +1,1 @@
+"""Extraction: rows of the request table as a trace."""

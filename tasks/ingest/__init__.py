@@ -1,0 +1,1 @@
+"""Ingestion: requests from files into the request table."""

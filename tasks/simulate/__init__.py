@@ -1,0 +1,1 @@
+"""Simulation: made-up requests, recorded or sent to a server."""

@@ -1,0 +1,1 @@
+"""Training: seeds, checkpoints, trials and evaluation."""

@@ -1,0 +1,1 @@
+"""Validation: expectations on rows, quarantine and data docs."""
