@@ -18,8 +18,8 @@ from benchmarks.command import main, markdown, progress
 from benchmarks.traces import shared_trace
 from benchmarks.training import trained
 from cachesim.traffic.energy import DAY_S
-from learning.evaluation.evaluate import replay_policy
 from learning.problem import build_problem
+from learning.run_policy import replay_policy
 from schemas.options.monitor import SMALLEST_WINDOW, DriftConfig
 from schemas.options.simulate import SimulateConfig
 from schemas.options.train import TrainConfig

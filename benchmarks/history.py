@@ -14,8 +14,8 @@ import numpy as np
 from benchmarks.command import main, markdown, progress
 from benchmarks.traces import shared_trace
 from benchmarks.training import trained
-from learning.evaluation.evaluate import replay_policy
 from learning.problem import build_problem
+from learning.run_policy import replay_policy
 from schemas.options.train import TrainConfig
 
 TRACES = ("web12", "orm_busy", "cloudphysics_io", "lirs_multi3", "w106_block")

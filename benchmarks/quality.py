@@ -21,10 +21,10 @@ from benchmarks.command import main, markdown, progress
 from benchmarks.traces import footprint_bytes, shared_trace
 from cachesim.analysis.bounds import bound_score
 from cachesim.replay import BASELINES, replay
-from learning.evaluation.evaluate import replay_policy
 from learning.evaluation.guarded import replay_guarded
 from learning.networks import ScorerNet
 from learning.problem import CacheProblem, build_problem
+from learning.run_policy import replay_policy
 from learning.training.algorithms import LOSS
 from learning.training.online import replay_online
 from learning.training.train import train

@@ -19,8 +19,8 @@ from cachesim.analysis.lru_curve import lru_curve
 from cachesim.analysis.shards import mean_absolute_error, sampled_lru_curve
 from cachesim.capacity import Capacity
 from cachesim.replay import replay
-from learning.evaluation.evaluate import replay_policy
 from learning.problem import build_problem
+from learning.run_policy import replay_policy
 from schemas.options.train import TrainConfig
 from schemas.trace import Trace
 

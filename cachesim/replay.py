@@ -243,3 +243,8 @@ def lifetime_s(policy: str, ttl_s: float | FloatArray | None) -> float | FloatAr
     if not np.all(np.asarray(ttl_s) >= 0):
         raise ConfigError("ttl_s: a time to live must be a number of seconds >= 0; 0 = not stored")
     return ttl_s
+
+
+def lru_eviction_age_requests(span: Trace, capacity: Capacity) -> float:
+    """Return the mean age of an object at its eviction by LRU, in requests to others; NaN when none is evicted."""
+    return replay(span, "lru", capacity).whole.mean_eviction_age_requests

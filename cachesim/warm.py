@@ -6,15 +6,15 @@ import numpy as np
 
 from cachesim.capacity import Capacity
 from cachesim.eviction.caches import build_stream
-from cachesim.eviction.decisions import Decisions, build_oracle, kept_requests, oldest_first
-from cachesim.replay import POLICIES, replay
+from cachesim.eviction.decisions import Decisions, build_oracle, oldest_first
+from cachesim.replay import POLICIES, lru_eviction_age_requests, replay
 from cachesim.traffic.energy import energy_trace
 
 
 def compile_decisions() -> None:
     """Make a few decisions of an eviction, as training does, and replay a guarded policy: this compiles the kernels."""
     trace, capacity = energy_trace(200, seed=0), Capacity(5, "objects")
-    oracle = build_oracle(trace, capacity, np.ones(len(trace)), kept_requests(trace, capacity))
+    oracle = build_oracle(trace, capacity, np.ones(len(trace)), lru_eviction_age_requests(trace, capacity))
     stream = build_stream(trace, capacity, len(trace))
     decisions = Decisions(stream, oracle, trace.n_keys, batch=2, candidates=2, seed=0)
     scorer, missing = oldest_first(decisions.n_features), np.zeros(1, np.float32)

@@ -7,8 +7,9 @@ import numpy as np
 
 from cachesim.capacity import Capacity
 from cachesim.eviction.caches import build_stream
-from cachesim.eviction.decisions import Decisions, build_oracle, kept_requests
+from cachesim.eviction.decisions import Decisions, build_oracle
 from cachesim.features.table import Float32Array, feature_table
+from cachesim.replay import lru_eviction_age_requests
 from envs.defaults import problem_of
 from schemas.errors import ConfigError
 from schemas.trace import FloatArray, Trace
@@ -99,7 +100,7 @@ class CacheEvictionEnv(gym.Env[Float32Array, np.int64]):
 
 def _decisions(trace: Trace, capacity: Capacity, candidates: int, values: FloatArray) -> Decisions:
     stream = build_stream(trace, capacity, len(trace))
-    oracle = build_oracle(trace, capacity, values, kept_requests(trace, capacity))
+    oracle = build_oracle(trace, capacity, values, lru_eviction_age_requests(trace, capacity))
     decisions = Decisions(stream, oracle, trace.n_keys, batch=1, candidates=candidates, seed=0)
     decisions.start_empty()
     return decisions

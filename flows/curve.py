@@ -4,8 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from cachesim.analysis.comparison import capacity_ladder, compare, footprint, require_comparable
+from flows.engine.kernels import say_if_compiling
 from flows.engine.runtime import STORAGE_RETRIES, config_flow, io_task, progress
-from flows.shared.kernels import say_if_compiling
 from flows.shared.requests import StepClock, read_requests
 from infra.database.connection import open_database
 from infra.settings import load_settings

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.engine.kernels import say_if_compiling
 from flows.engine.runtime import config_flow, io_task, progress
-from flows.shared.kernels import say_if_compiling
 from flows.shared.policies import Chosen, choose_policy, open_store, read_judged, tracked
 from flows.shared.requests import REPORTS, Requests, StepClock
 from flows.shared.train_summary import cache_words, scores_page, shown_problem, table_lines, where_to_look

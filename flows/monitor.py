@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from flows.engine.kernels import say_if_compiling
 from flows.engine.run_page import plots
 from flows.engine.runtime import config_flow, io_task
 from flows.shared.drift import check_drift
-from flows.shared.kernels import say_if_compiling
 from flows.shared.registry import open_registry
 from flows.shared.requests import REPORTS, StepClock
 from schemas.options.monitor import MonitorConfig

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.engine.kernels import say_if_compiling
 from flows.engine.run_page import publish
 from flows.engine.runtime import STORAGE_RETRIES, config_flow, io_task, progress
-from flows.shared.kernels import say_if_compiling
 from flows.shared.policies import read_judged
 from flows.shared.registry import Registry, open_registry, reconciled
 from flows.shared.requests import REPORTS, StepClock

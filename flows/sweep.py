@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.engine import run_page
+from flows.engine.kernels import kernels_on_the_way
 from flows.engine.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
 from flows.engine.workers import THREADS, Workers
-from flows.shared.kernels import kernels_on_the_way
 from flows.shared.policies import open_store, tracked
 from flows.shared.requests import REPORTS, Requests, StepClock
 from flows.shared.sweep_search import SameRows, Search, Trial

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from flows.engine import run_page
+from flows.engine.kernels import kernels_on_the_way
 from flows.engine.runtime import STORAGE_RETRIES, config_flow, io_task, progress, say
-from flows.shared.kernels import kernels_on_the_way
 from flows.shared.policies import open_store, tracked
 from flows.shared.requests import REPORTS, Requests, StepClock, read_requests
 from flows.shared.train_summary import page as page  # the result of this flow as Markdown

@@ -11,7 +11,7 @@ from cachesim.analysis.key_sample import scaled
 from cachesim.analysis.metrics import Score, score
 from cachesim.capacity import Capacity
 from cachesim.eviction.caches import Stream, stream_of
-from cachesim.eviction.decisions import HORIZON, kept_requests
+from cachesim.eviction.decisions import HORIZON
 from cachesim.features.categories import Indicator, encode
 from cachesim.features.history import Fitted, fit
 from cachesim.features.table import Feature, feature_table
@@ -19,6 +19,7 @@ from cachesim.miss.kernels import miss_features
 from cachesim.miss.problem import Setting, admission_setting, ttl_setting
 from cachesim.miss.ttl_rewards import DEFAULT_LADDER_S, require_versions
 from cachesim.objective import Objective, fit_objective, for_columns, values_of
+from cachesim.replay import lru_eviction_age_requests
 from schemas.errors import GateError, TraceError
 from schemas.expectations import MIN_REQUESTS
 from schemas.options.train import TrainConfig
@@ -87,7 +88,7 @@ class CacheProblem:
     @cached_property
     def eviction_age_requests(self) -> float:
         """Mean age at eviction under LRU on the training span; NaN when it evicts nothing."""
-        return kept_requests(self.span, self.capacity)
+        return lru_eviction_age_requests(self.span, self.capacity)
 
     @property
     def features(self) -> tuple[Feature, ...]:

@@ -27,7 +27,6 @@ from cachesim.eviction.caches import (
 from cachesim.eviction.scorer import Scorer, build_scorer
 from cachesim.features.table import MOMENT_FEATURES, Float32Array, raw_normaliser
 from cachesim.oracle import NEVER, next_request
-from cachesim.replay import replay
 from cachesim.structures.random_numbers import random_states
 from schemas.errors import GateError
 from schemas.trace import FloatArray, IntArray, Trace
@@ -59,11 +58,6 @@ class Oracle(NamedTuple):
     worth: FloatArray
     half_distance: float
     end: int
-
-
-def kept_requests(span: Trace, capacity: Capacity) -> float:
-    """Return for how many requests to others LRU keeps an object of a span; NaN = for ever."""
-    return replay(span, "lru", capacity).whole.mean_eviction_age_requests
 
 
 def build_oracle(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cachesim.compiled import kernel
 from cachesim.eviction.caches import remembered_keys
-from cachesim.eviction.decisions import Oracle, blind_oracle, build_oracle, kept_requests, require_repeats
+from cachesim.eviction.decisions import Oracle, blind_oracle, build_oracle, require_repeats
 from cachesim.features.fetches import MISSING_S, empty_fetches
 from cachesim.features.history import empty_history
 from cachesim.features.table import HISTORY_WIDTH, Float32Array, Normaliser, fit_to, transform
@@ -20,7 +20,7 @@ from cachesim.miss.kernels import Log, Memory, Terms, admission_reward, miss_ker
 from cachesim.miss.problem import Setting
 from cachesim.miss.ttl_rewards import life_rewards
 from cachesim.policies.parts.ledger import NOW
-from cachesim.replay import begin
+from cachesim.replay import begin, lru_eviction_age_requests
 from cachesim.requests import Requests, fixed
 from cachesim.structures.random_numbers import random_states
 from schemas.trace import FloatArray, IntArray
@@ -142,7 +142,7 @@ class Future:
     def __post_init__(self) -> None:
         setting = self.setting
         span, capacity = setting.trace, setting.capacity
-        kept = kept_requests(span, capacity)
+        kept = lru_eviction_age_requests(span, capacity)
         if setting.decision == "ttl":
             require_repeats(span)
             self.oracle = blind_oracle(len(span))

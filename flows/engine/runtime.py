@@ -92,7 +92,7 @@ def _kernels(config: FlowConfig) -> Iterator[None]:
     if not isinstance(config, TrainConfig):
         yield
         return
-    from flows.shared.kernels import kernels_on_the_way
+    from flows.engine.kernels import kernels_on_the_way
 
     with kernels_on_the_way():
         yield

@@ -26,7 +26,7 @@ from learning.bundle.strict_json import content_sha256
 from learning.bundle.torch_script import FloatArray, to_torch_script, torch_scorer
 from schemas.bundle import SCHEMA_VERSION, BundleMetadata, GoldenRows, PolicyDescription
 from schemas.errors import BundleError
-from support.atomic import sync, work_folder
+from support.atomic import sync, temporary_directory
 
 GOLDEN_STATES = 24
 
@@ -60,7 +60,7 @@ def export_bundle(
     """
     check_shapes(states, reference_scores, len(description.features))
     try:
-        with work_folder(folder.parent) as work:
+        with temporary_directory(folder.parent) as work:
             _write_networks(policy, states, work)
             _check_scores(work, states, reference_scores)
             _describe(description, states, work)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cachesim.analysis.bounds import bound_score
 from cachesim.analysis.metrics import Score
@@ -14,9 +13,9 @@ from cachesim.miss.problem import Setting
 from cachesim.miss.ttl_rewards import best_fixed, require_versions, visits_of
 from cachesim.replay import BASELINES, BOUNDS, replay
 from learning.problem import CacheProblem
+from learning.run_policy import Hits
 from schemas.trace import FloatArray, IntArray, Trace
 
-Hits = NDArray[np.bool_]
 Replay = Callable[[], Hits]
 LRU, BY_ENDPOINT = "lru", "ttl by endpoint"
 FINER = 3  # fixed times to live that are tried between two of the ladder

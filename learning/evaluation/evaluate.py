@@ -4,18 +4,15 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from cachesim.analysis.metrics import Score, gains, window_marks
-from cachesim.eviction.caches import create_caches, replay_until
 from cachesim.eviction.scorer import Scorer
 from cachesim.miss.decider import Decider
-from cachesim.miss.replay import replay_decided
-from cachesim.policies.learned import SERVING_CANDIDATES
+from learning.callbacks import OnProgress
 from learning.evaluation.baselines import (
-    Hits,
     Replay,
     best_of,
     clairvoyant_replays,
@@ -26,7 +23,7 @@ from learning.evaluation.baselines import (
 )
 from learning.evaluation.intervals import Difference, paired_difference
 from learning.problem import CacheProblem
-from learning.training.callback import OnProgress
+from learning.run_policy import Hits, replay_policy
 from schemas.errors import ConfigError
 from schemas.trace import FloatArray
 
@@ -212,26 +209,3 @@ def _timeline(problem: CacheProblem, shown: Mapping[str, _Shown]) -> Timeline:
 def _sums(column: FloatArray, marks: Sequence[int]) -> list[float]:
     """Return the sum of a column between each two marks."""
     return [float(column[a:b].sum()) for a, b in itertools.pairwise(marks)]
-
-
-def replay_policy(problem: CacheProblem, policy: Scorer | Decider, seed: int) -> Hits:
-    """Return which requests hit, bool (n,), with the learned policy in charge from an empty cache on."""
-    if problem.setting is not None:
-        assert isinstance(policy, Decider)
-        return replay_decided(problem.setting, policy, seed).hit
-    assert isinstance(policy, Scorer)
-    hit = np.zeros(len(problem.trace), np.bool_)
-    cache = create_caches(problem.stream, problem.trace.n_keys, 1, seed)
-    replay_until(cache, 0, problem.stream, len(problem.trace), policy, SERVING_CANDIDATES, hit)
-    return hit
-
-
-def learned_options(problem: CacheProblem, scorer: Scorer) -> dict[str, Any]:
-    """Return the options of policy `learned` with which the scorer decides as in training and evaluation."""
-    return {
-        "scorer": scorer,
-        "capacity_objects": problem.fitted.objects,
-        "missing": problem.fitted.missing,
-        "history_multiple": problem.history_multiple,
-        "stride": problem.stream.stride,
-    }

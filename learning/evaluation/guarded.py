@@ -11,8 +11,8 @@ from cachesim.policies.guard import guarded
 from cachesim.policies.guard.guarded import Leadership, leadership
 from cachesim.replay import begin
 from cachesim.requests import chunks
-from learning.evaluation.evaluate import learned_options
 from learning.problem import CacheProblem
+from learning.run_policy import learned_options
 
 
 @dataclass(frozen=True)

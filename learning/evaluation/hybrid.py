@@ -10,8 +10,8 @@ from cachesim.analysis.metrics import Score, stale_hits
 from cachesim.eviction.scorer import Scorer
 from cachesim.miss.ttl_rewards import DEFAULT_LADDER_S, lifetimes_within, require_ladder
 from cachesim.replay import replay
-from learning.evaluation.evaluate import learned_options
 from learning.problem import CacheProblem
+from learning.run_policy import learned_options
 from schemas.trace import FloatArray, Trace
 
 

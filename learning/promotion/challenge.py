@@ -7,11 +7,12 @@ from cachesim.analysis.metrics import Score
 from cachesim.capacity import Capacity
 from learning.bundle.compiled import compiled_policy
 from learning.bundle.load import LoadedBundle
+from learning.callbacks import OnProgress
 from learning.evaluation.baselines import Replay
-from learning.evaluation.evaluate import POLICY, Comparison, Evaluation, evaluate, replay_policy
+from learning.evaluation.evaluate import POLICY, Comparison, Evaluation, evaluate
 from learning.evaluation.intervals import Difference
 from learning.promotion.problem import bundle_problem
-from learning.training.callback import OnProgress
+from learning.run_policy import replay_policy
 from schemas.errors import ConfigError
 from schemas.trace import Trace
 

@@ -2,7 +2,6 @@
 
 import copy
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +11,14 @@ from stable_baselines3.common.callbacks import BaseCallback
 from torch.nn.utils import vector_to_parameters
 
 from envs.vector import DecisionVecEnv
+from learning.callbacks import OnMetric, OnProgress, Say
 from learning.networks import PolicyNet
 from learning.training.algorithms import latest_loss
-from learning.training.checkpoint import Checkpoint, Say, State
+from learning.training.checkpoint import Checkpoint, State
 from learning.training.sb3_policies import net_of
 from learning.training.sb3_state import capture, restore
 from learning.training.validation import Validation
 from learning.training.weight_average import WeightAverage
-
-OnMetric = Callable[[str, float, int], None]  # name, value, timesteps done
-OnProgress = Callable[[int, int | None], None]  # done, total
 
 RESYNCS = 6  # the first one before training
 REPORTS = 200  # points of each metric curve

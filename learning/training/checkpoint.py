@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,14 +9,13 @@ from zipfile import BadZipFile, ZipFile
 
 import torch
 
+from learning.callbacks import Say
 from learning.problem import CacheProblem
 from schemas.options.train import ReadConfig, TrainConfig
-from support.process_owner import current_owner
+from support.atomic import temporary_file
 
 State = dict[str, Any]  # of tensors, numbers, texts, lists and dictionaries
-Say = Callable[[str], None]
 
-WORK_PREFIX = ".checkpoint-"
 _ROOT = Path(__file__).parents[2]
 _SOURCES = ("cachesim", "envs", "learning", "schemas", "support")
 _LIBRARIES = ("torch", "stable-baselines3", "gymnasium", "numpy", "numba")
@@ -63,16 +60,13 @@ class Checkpoint:
         self.path, self._identity, self._say = path, identity, say
 
     def save(self, state: State) -> None:
-        """Write `state` aside and put it in the place of the one before."""
-        aside = self.path.with_name(f"{WORK_PREFIX}{current_owner()}")
+        """Write `state` atomically in the place of the one before."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with aside.open("wb") as file:  # given a name, torch would derive another from it, and fail at the dot
+            # Given a name, torch would derive another from it, and fail at the dot.
+            with temporary_file(self.path) as temporary, temporary.open("wb") as file:
                 torch.save({"identity": self._identity, "state": state}, file)
-            aside.replace(self.path)
         except (OSError, RuntimeError) as error:  # torch says "RuntimeError" where the disk is full
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
             self._say(f"checkpoint {self.path} cannot be written ({_first_line(error)}): training goes on without")
 
     def load(self) -> State | None:

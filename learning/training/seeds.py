@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from learning.evaluation.evaluate import replay_policy
+from learning.callbacks import OnMetric, OnProgress
 from learning.problem import CacheProblem
-from learning.training.callback import OnMetric, OnProgress
+from learning.run_policy import replay_policy
 from learning.training.train import TrainedPolicy
 from schemas.options.train import TrainConfig
 

@@ -13,12 +13,13 @@ from cachesim.eviction.scorer import Scorer
 from cachesim.features.table import Normaliser
 from cachesim.miss.decider import Decider
 from envs.vector import DecisionVecEnv
+from learning.callbacks import OnMetric, OnProgress, Say
 from learning.networks import PolicyNet, ScorerNet
 from learning.problem import CacheProblem
 from learning.threads import one_thread
 from learning.training.algorithms import LOSS, build, hyperparameters
-from learning.training.callback import Follow, OnMetric, OnProgress, Outside
-from learning.training.checkpoint import Checkpoint, Say, training_identity
+from learning.training.callback import Follow, Outside
+from learning.training.checkpoint import Checkpoint, training_identity
 from learning.training.initial_decisions import first_decisions
 from learning.training.online import rehearse
 from learning.training.validation import Validation

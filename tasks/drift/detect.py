@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from learning.bundle.compiled import compiled_policy
 from learning.bundle.load import LoadedBundle
 from learning.evaluation import rank_tests
-from learning.evaluation.evaluate import replay_policy
 from learning.promotion.problem import bundle_problem
+from learning.run_policy import replay_policy
 from schemas.options.monitor import LARGEST_WINDOW, SMALLEST_WINDOW, DriftConfig
 from schemas.tables import microseconds
 from schemas.trace import FloatArray

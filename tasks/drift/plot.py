@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from schemas.trace import IntArray
-from support.files import write_figure
 from tasks.drift.detect import FEATURES, Drift, Family, Statistic
+from tasks.reports.figures import write_figure
 from tasks.reports.plots import COLOURS
 
 PLOT = "drift.png"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from learning.bundle.load import FILES, MAX_FILE_BYTES, LoadedBundle, load_bundle
 from schemas.errors import BundleError
-from support.work_folder import work_folder
+from support.atomic import temporary_directory, write_errors
 from tasks.registry.sql_side import Version
 from tasks.steps import step_done
 from tasks.tracking.model_artifacts import BUNDLE_ARTIFACT, has_model, log_model
@@ -41,7 +41,7 @@ def fetch_bundle(tracker: Tracker, version: Version, home: Path) -> LoadedBundle
             return load_as(version, folder)
         except BundleError:  # the copy is damaged: MLflow has the original
             pass
-    with work_folder(folder.parent) as work:
+    with write_errors(folder.parent), temporary_directory(folder.parent) as work:
         download_bundle(tracker, version, work / "new")
         if folder.exists():
             folder.rename(work / "damaged")
@@ -89,7 +89,7 @@ def mend_bundle(tracker: Tracker, version: Version, home: Path) -> str:
         StorageError: MLflow cannot be read or written.
     """
     try:
-        with work_folder(home / BUNDLES) as work:
+        with write_errors(home / BUNDLES), temporary_directory(home / BUNDLES) as work:
             loaded = download_bundle(tracker, version, work / "new")
             if has_model(tracker, version.run_id, loaded, work):
                 return ""

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from learning.bundle.load import FILES, LoadedBundle, load_bundle
 from schemas.errors import BundleError, ConfigError
-from support.atomic import sync
-from support.work_folder import work_folder, writing
+from support.atomic import sync, temporary_directory, write_errors
 
 
 def export_target(root: Path, into: str) -> Path:
@@ -29,11 +28,11 @@ def export_copy(bundle: LoadedBundle, folder: Path) -> bool:
         BundleError: the bundle was changed since it was loaded.
         StorageError: it cannot be written.
     """
-    with writing(folder):
+    with write_errors(folder):
         if _is_taken(folder):
             _require_same(bundle, folder)
             return False
-        with work_folder(folder.parent) as work:
+        with temporary_directory(folder.parent) as work:
             _copy(bundle, work / folder.name).rename(folder)
         sync(folder.parent)
     return True

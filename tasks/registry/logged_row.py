@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.tables import rl_models
-from support.work_folder import work_folder
+from support.atomic import temporary_directory, write_errors
 from tasks.tracking.tracker import Tracker
 
 FOLDER, FILE = "registry", "row.json"
@@ -14,14 +14,14 @@ FOLDER, FILE = "registry", "row.json"
 
 def log_row(tracker: Tracker, run_id: str, row: Mapping[str, Any], parent: Path) -> None:
     """Log a row of `rl_models`, by way of a folder in `parent`; StorageError when that fails."""
-    with work_folder(parent) as work:
+    with write_errors(parent), temporary_directory(parent) as work:
         (work / FILE).write_text(json.dumps(row))
         tracker.log_artifacts(work, FOLDER, run_id)
 
 
 def logged_row(tracker: Tracker, run_id: str, parent: Path) -> dict[str, Any] | None:
     """Return the row that was logged for a run; None where there is none, or none that fits `rl_models`."""
-    with work_folder(parent) as work:
+    with write_errors(parent), temporary_directory(parent) as work:
         path = tracker.download(f"{FOLDER}/{FILE}", work, run_id)
         if path is None:
             return None

@@ -5,13 +5,13 @@ about which one is the champion; `rl_models` follows, and its history marks such
 nothing to do, nothing is written.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from infra.database.connection import storage_errors, writing
+from learning.callbacks import OnProgress
 from schemas.errors import BundleError, ConflictError
 from tasks.registry import mlflow_side, sql_side
 from tasks.registry.bundles import BUNDLES, mend_bundle, sweep
@@ -25,7 +25,6 @@ from tasks.tracking.tracker import Tracker
 
 BY_HAND = "changed by hand in MLflow"
 SWEPT = (BUNDLES, "reports")
-OnProgress = Callable[[int, int | None], None]
 
 
 @dataclass

@@ -7,7 +7,8 @@ from typing import Any
 
 from cachesim.analysis.bounds import PFOO
 from cachesim.replay import BOUNDS
-from support.files import write_figure, write_whole
+from support.atomic import write_atomically
+from tasks.reports.figures import write_figure
 
 NUMBERS, PLOT = "curve.json", "curve.png"
 _COSTS = {
@@ -31,7 +32,7 @@ def write_curves(reports: Path, result: dict[str, Any]) -> Path:
     numbers = json.dumps(result, indent=2, allow_nan=False).encode()
     folder = reports / f"curve-{hashlib.sha256(numbers).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / NUMBERS, numbers)
+    write_atomically(folder / NUMBERS, numbers)
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     _draw(figure.subplots(), result)
     write_figure(folder / PLOT, figure)

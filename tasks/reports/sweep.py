@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from schemas.options.space import Axis, Choices, Space, written
-from support.files import write_figure, write_whole
+from support.atomic import write_atomically
+from tasks.reports.figures import write_figure
 
 TABLE, PLOT = "trials.csv", "trials.png"
 PANELS_A_ROW = 3
@@ -26,7 +27,7 @@ def write_sweep_report(folder: Path, space: Space, trials: Sequence[dict[str, An
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / TABLE, _table(space, trials).encode())
+    write_atomically(folder / TABLE, _table(space, trials).encode())
     rows, columns = _grid(space)
     figure = Figure(figsize=(3.6 * columns + 0.6, 3.1 * rows + 0.6), layout="constrained")
     draw_trials(figure, space, trials, label)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from learning.evaluation.evaluate import Timeline
-from support.files import write_figure, write_whole
+from support.atomic import write_atomically
+from tasks.reports.figures import write_figure
 from tasks.reports.plots import Curves, curves_inches, draw_curves, draw_scores, draw_timeline, scores_inches
 
 SCORES, SCORES_PLOT, TIMELINE_PLOT, TRAINING_PLOT = "scores.json", "scores.png", "timeline.png", "training.png"
@@ -29,7 +30,7 @@ def write_report(folder: Path, algorithm: str, evaluation: dict[str, Any], timel
 
     folder.mkdir(parents=True, exist_ok=True)
     numbers = {**evaluation, "timeline": asdict(timeline)}
-    write_whole(folder / SCORES, json.dumps(numbers, indent=2, allow_nan=False).encode())
+    write_atomically(folder / SCORES, json.dumps(numbers, indent=2, allow_nan=False).encode())
     plots: tuple[tuple[str, Draw, Any, float], ...] = (
         (SCORES_PLOT, draw_scores, evaluation, scores_inches(evaluation)),
         (TIMELINE_PLOT, draw_timeline, numbers, 5.5),

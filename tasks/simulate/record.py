@@ -12,7 +12,7 @@ from infra.database.connection import writing
 from schemas.errors import ConfigError
 from schemas.options.simulate import SimulateConfig
 from schemas.tables import cache_metrics
-from support.files import aside
+from support.atomic import temporary_file
 from tasks.ingest.record import (
     IngestedSource,
     Progress,
@@ -78,7 +78,7 @@ def write_simulated(config: SimulateConfig, on_progress: Progress = no_progress)
     traffic = simulated_traffic(config)
     path = Path(config.to)
     try:
-        with aside(path) as place:
+        with temporary_file(path) as place:
             _write(traffic, place, path.name.lower().endswith(".gz"), on_progress)
         return WrittenTraffic(traffic.name, str(path), traffic.requests, path.stat().st_size)
     except OSError as error:

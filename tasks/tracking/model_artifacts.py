@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from learning.bundle.load import POLICY, LoadedBundle, digest
-from support.work_folder import work_folder
+from support.atomic import temporary_directory, write_errors
 from tasks.tracking.tracker import Tracker
 
 MODEL_ARTIFACT, BUNDLE_ARTIFACT = "model", "bundle"  # folders among the artifacts of a run
@@ -27,7 +27,7 @@ def log_model(tracker: Tracker, run_id: str, loaded: LoadedBundle) -> None:
         StorageError: they cannot be written; what was there before is as it was.
     """
     tracker.log_artifacts(loaded.folder, BUNDLE_ARTIFACT, run_id)
-    with work_folder(loaded.folder.parent) as work:
+    with write_errors(loaded.folder.parent), temporary_directory(loaded.folder.parent) as work:
         folder = work / MODEL_ARTIFACT
         with tracker.errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of MLflow about its own type hints, and of how it asks pandas

@@ -5,9 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from learning.problem import CacheProblem
-from learning.training.checkpoint import WORK_PREFIX, training_identity
+from learning.training.checkpoint import training_identity
 from schemas.options.train import TrainConfig
-from support.process_owner import is_gone
+from support.atomic import remove_leftovers
 
 SUFFIX = ".pt"
 KEPT_CHECKPOINTS = 4  # of trainings that were ended before their time, and may be begun again
@@ -20,9 +20,7 @@ def checkpoint_path(folder: Path, problem: CacheProblem, config: TrainConfig) ->
 
 def sweep_checkpoints(folder: Path, own: Iterable[Path]) -> None:
     """Remove what is left of killed writers, and all checkpoints but `own` and the newest few of the others."""
-    for aside in folder.glob(f"{WORK_PREFIX}*"):
-        if is_gone(aside.name.removeprefix(WORK_PREFIX)):
-            aside.unlink(missing_ok=True)
+    remove_leftovers(folder)
     kept = set(own)
     others = [(_modified_s(path), path) for path in folder.glob(f"*{SUFFIX}") if path not in kept]
     for _, path in sorted(others, reverse=True)[KEPT_CHECKPOINTS:]:

@@ -9,13 +9,13 @@ from cachesim.eviction.scorer import Scorer
 from cachesim.miss.decider import Decider
 from learning.bundle.load import POLICY as POLICY_FILE
 from learning.bundle.load import LoadedBundle
+from learning.callbacks import OnProgress
 from learning.evaluation.evaluate import POLICY, Evaluation, evaluate
 from learning.problem import CacheProblem
 from learning.promotion.challenge import Duel, duel
 from learning.promotion.gate import Check, Evidence, Verdict, verdict
 from learning.promotion.latency import decision_latency
 from learning.promotion.problem import JudgedSpan
-from learning.training.callback import OnProgress
 from schemas.options.promote import PromoteConfig
 from schemas.trace import Trace
 from tasks.tracking.tracker import Tracker

@@ -7,6 +7,7 @@ from typing import Any
 
 from cachesim.policies.learned import SERVING_CANDIDATES
 from learning.bundle.export import export_bundle
+from learning.callbacks import OnMetric, OnProgress, Say
 from learning.describe import decision_states, describe, evaluation_dict
 from learning.evaluation.baselines import Replay
 from learning.evaluation.evaluate import Evaluation, evaluate
@@ -15,8 +16,6 @@ from learning.evaluation.hybrid import Hybrid, hybrid
 from learning.networks import ExportedPolicy, ScorerNet
 from learning.problem import CacheProblem
 from learning.training.algorithms import LOSS
-from learning.training.callback import OnMetric, OnProgress
-from learning.training.checkpoint import Say
 from learning.training.online import replay_online
 from learning.training.seeds import SeedRun, best_of, seed_configs, seeds_summary, train_seeds
 from learning.training.train import TrainedPolicy, train

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from support.files import write_whole
+from support.atomic import write_atomically
 from tasks.validate.validate import ValidationReport
 
 PAGE, NUMBERS = "index.html", "validation.json"
@@ -26,8 +26,8 @@ def write_data_docs(reports: Path, report: ValidationReport) -> Path:
     numbers = json.dumps(report.as_dict(), indent=2, allow_nan=False).encode()
     folder = reports / "validation" / hashlib.sha256(numbers).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / NUMBERS, numbers)
-    write_whole(folder / PAGE, data_docs(report).encode())
+    write_atomically(folder / NUMBERS, numbers)
+    write_atomically(folder / PAGE, data_docs(report).encode())
     return folder
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.atomic import TEMPORARY_PREFIX
 from tests.flows.running import (
     Done,
     bundles,
@@ -82,7 +83,7 @@ def test_runs_killed_after_each_step_leave_nothing_half_and_the_next_one_succeed
     assert set(registered) == set(range(1, len(registered) + 1))
     assert {path.name.rpartition("-")[2] for path in bundles(home)} == set(registered.values())
     assert {path.name.rpartition("-")[2] for path in reports(home)} == set(registered.values())
-    assert not list((home / "bundles").glob(".bundle-*"))
+    assert not list((home / "bundles").glob(f"{TEMPORARY_PREFIX}*"))
     statuses = {run: status for run, status in mlflow_runs(home).items() if run not in runs}
     assert len(statuses) == len(STEPS)  # killed after "open" it had none yet
     assert "RUNNING" not in statuses.values()

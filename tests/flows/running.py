@@ -16,6 +16,7 @@ import mlflow
 import psutil
 
 from learning.bundle.load import load_bundle
+from support.atomic import TEMPORARY_PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "cache-policy-eviction"
@@ -162,7 +163,7 @@ def versions(home: Path) -> dict[int, str]:
 
 def bundles(home: Path) -> list[Path]:
     """The bundles in `home`, each of which is whole; folders that a killed process worked in are left out."""
-    folders = sorted(path for path in (home / "bundles").glob("*") if not path.name.startswith(".bundle-"))
+    folders = sorted(path for path in (home / "bundles").glob("*") if not path.name.startswith(TEMPORARY_PREFIX))
     for folder in folders:
         load_bundle(folder)
     return folders

@@ -17,7 +17,7 @@ import learning.bundle.export
 from learning.bundle.export import export_bundle
 from learning.bundle.load import FILES, bundle_sha256, load_bundle
 from schemas.errors import BundleError
-from support.atomic import WORK_PREFIX
+from support.atomic import TEMPORARY_PREFIX
 from support.process_owner import current_owner
 from tests.learning.bundle.bundles import N_FEATURES, SmallPolicy, description, export, random_states, trained_scores
 
@@ -168,7 +168,7 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_cleans_up(tmp_path: P
     killed = subprocess.run([sys.executable, "-c", KILLED, str(target), point], check=False, cwd=REPOSITORY)
     assert killed.returncode == -signal.SIGKILL
     assert not target.exists()
-    assert [p.name.startswith(WORK_PREFIX) for p in tmp_path.iterdir()] == [True]
+    assert [p.name.startswith(TEMPORARY_PREFIX) for p in tmp_path.iterdir()] == [True]
     export(target)
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
 
@@ -197,8 +197,8 @@ def test_at_no_moment_does_a_part_of_a_bundle_show(tmp_path: Path) -> None:
 
 
 def test_work_of_a_live_process_or_of_another_host_is_left_alone(tmp_path: Path) -> None:
-    live = tmp_path / f"{WORK_PREFIX}0~{current_owner()}"
-    elsewhere = tmp_path / f"{WORK_PREFIX}1~another-host~{os.getpid()}~1"
+    live = tmp_path / f"{TEMPORARY_PREFIX}0~{current_owner()}"
+    elsewhere = tmp_path / f"{TEMPORARY_PREFIX}1~another-host~{os.getpid()}~1"
     for folder in (live, elsewhere):
         folder.mkdir()
     export(tmp_path / "b")

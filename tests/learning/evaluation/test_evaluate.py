@@ -11,8 +11,9 @@ from cachesim.features.table import FEATURES
 from cachesim.policies.learned import SERVING_CANDIDATES
 from cachesim.replay import BASELINES, BOUNDS, replay
 from cachesim.traffic.energy import energy_trace
-from learning.evaluation.evaluate import Evaluation, Timeline, evaluate, gap_closed, replay_policy
+from learning.evaluation.evaluate import Evaluation, Timeline, evaluate, gap_closed
 from learning.problem import CacheProblem, build_problem
+from learning.run_policy import replay_policy
 from schemas.errors import ConfigError
 from schemas.options.train import TrainConfig
 from schemas.trace import Trace

@@ -8,9 +8,9 @@ import pytest
 from cachesim.policies.guard.guarded import SHADOWS
 from cachesim.replay import replay
 from cachesim.traffic.energy import energy_trace
-from learning.evaluation.evaluate import replay_policy
 from learning.evaluation.guarded import guarded_options, replay_guarded
 from learning.problem import build_problem
+from learning.run_policy import replay_policy
 from schemas.options.train import TrainConfig
 from schemas.trace import Trace
 from tests.models.learned.nets import random_net

@@ -9,9 +9,9 @@ from cachesim.eviction.decisions import oldest_first
 from cachesim.features.table import FEATURES
 from cachesim.replay import replay
 from cachesim.traffic.energy import energy_trace
-from learning.evaluation.evaluate import replay_policy
 from learning.evaluation.hybrid import hybrid
 from learning.problem import CacheProblem, build_problem
+from learning.run_policy import replay_policy
 from schemas.errors import ConfigError, TraceError
 from schemas.options.train import TrainConfig
 

@@ -10,8 +10,8 @@ from cachesim.analysis.metrics import Score, score
 from cachesim.capacity import Capacity
 from cachesim.eviction.decisions import build_oracle
 from cachesim.traffic.energy import energy_trace
-from learning.evaluation.evaluate import replay_policy
 from learning.problem import build_problem
+from learning.run_policy import replay_policy
 from learning.training.train import train
 from schemas.options.train import TrainConfig
 from schemas.trace import Trace

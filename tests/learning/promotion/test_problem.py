@@ -16,9 +16,10 @@ from cachesim.eviction.caches import remembered_keys
 from learning.bundle.compiled import compiled_policy
 from learning.bundle.load import LoadedBundle
 from learning.describe import evaluation_dict
-from learning.evaluation.evaluate import evaluate, replay_policy
+from learning.evaluation.evaluate import evaluate
 from learning.problem import CacheProblem, build_problem
 from learning.promotion.problem import _history_multiple, bundle_problem, encode_as, judged_span
+from learning.run_policy import replay_policy
 from schemas.errors import BundleError, ConfigError, TraceError
 from schemas.options.train import TrainConfig
 from schemas.trace import Trace

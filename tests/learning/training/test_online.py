@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from learning.evaluation.evaluate import replay_policy
 from learning.networks import ScorerNet
 from learning.problem import CacheProblem, build_problem
+from learning.run_policy import replay_policy
 from learning.training.algorithms import LOSS
 from learning.training.online import BATCH, OnlineLearner, go_on, replay_online
 from learning.training.train import TrainedPolicy, train

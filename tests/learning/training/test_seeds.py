@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learning.callbacks import OnMetric, OnProgress
 from learning.evaluation.evaluate import evaluate
 from learning.problem import CacheProblem
-from learning.training.callback import OnMetric, OnProgress
 from learning.training.seeds import best_of, seed_configs, seeds_summary, spread, train_seeds
 from learning.training.train import TrainedPolicy, train
 from schemas.options.train import TrainConfig

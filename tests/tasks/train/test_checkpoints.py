@@ -7,8 +7,8 @@ import pytest
 
 from cachesim.traffic.energy import energy_trace
 from learning.problem import build_problem
-from learning.training.checkpoint import WORK_PREFIX
 from schemas.options.train import TrainConfig
+from support.atomic import TEMPORARY_PREFIX
 from support.process_owner import current_owner
 from tasks.train.checkpoints import KEPT_CHECKPOINTS, checkpoint_path, remove_checkpoints, sweep_checkpoints
 
@@ -38,7 +38,7 @@ def test_only_the_newest_few_of_other_trainings_stay(tmp_path: Path) -> None:
 def test_what_a_killed_process_was_writing_is_removed_and_that_of_a_live_one_stays(tmp_path: Path) -> None:
     live = current_owner()
     host, pid, start = live.split("~")
-    mine, gone = tmp_path / f"{WORK_PREFIX}{live}", tmp_path / f"{WORK_PREFIX}{host}~{pid}~{start}0"
+    mine, gone = tmp_path / f"{TEMPORARY_PREFIX}0~{live}", tmp_path / f"{TEMPORARY_PREFIX}1~{host}~{pid}~{start}0"
     mine.write_bytes(b"")
     gone.write_bytes(b"")
     sweep_checkpoints(tmp_path, [])
