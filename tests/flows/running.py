@@ -28,7 +28,7 @@ KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": s
 # standard streams are exchanged below Python, so that whatever a library writes is seen.
 SERVE = """
 import json, os, sys
-from flows.cli import main
+from flows.cli.main import main
 
 answers = os.fdopen(os.dup(1), "w")
 for line in sys.stdin:

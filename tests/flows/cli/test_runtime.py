@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parents[3]
 PROBE = """
 import json, sys
 from pathlib import Path
-from flows import runtime
+from flows.engine import runtime
 from infra.settings import Settings
 runtime.configure(Settings(ers_home=Path(sys.argv[1])))
 from prefect.utilities.callables import parameter_schema
 import schemas.options.train as c
-from schemas.simulation import SimulateConfig
+from schemas.options.simulate import SimulateConfig
 from schemas.errors import SourceError, StorageError
 from prefect.states import Failed
 

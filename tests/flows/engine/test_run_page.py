@@ -18,7 +18,7 @@ from tests.flows.running import ROOT, CommandLine, environment
 PIPELINE = ["extract", "validate", "open MLflow", "train", "evaluate", "export", "report", "register"]
 PROBE = """
 import sys
-from flows import run_page, runtime
+from flows.engine import run_page, runtime
 from infra.settings import load_settings
 runtime.configure(load_settings())
 run_page.PROGRESS_INTERVAL_S = 0.0

@@ -33,7 +33,7 @@ EVENT = {"mlflow_run_id": "r", "registered_name": "m", "event": "registered"}
 KILLED = """
 import os, signal, sys
 import sqlalchemy as sa
-from infra.database import open_database
+from infra.database.connection import open_database
 from infra.settings import Settings
 
 created = []

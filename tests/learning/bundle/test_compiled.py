@@ -31,8 +31,8 @@ class Absent:
             raise ImportError(name)
 
 sys.meta_path.insert(0, Absent())
-from learning.bundle import load_bundle
-from learning.served import compiled_policy
+from learning.bundle.load import load_bundle
+from learning.bundle.compiled import compiled_policy
 for folder in sys.argv[1:]:
     compiled_policy(load_bundle(pathlib.Path(folder)))
 """

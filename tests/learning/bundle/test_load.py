@@ -242,7 +242,7 @@ import sys
 for name in sys.argv[2:]:
     sys.modules[name] = None  # cannot be imported
 import pathlib
-from learning.bundle import load_bundle
+from learning.bundle.load import load_bundle
 print(load_bundle(pathlib.Path(sys.argv[1])).sha256)
 """
 

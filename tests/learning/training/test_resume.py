@@ -145,8 +145,8 @@ KILL = """
 import os, signal, sys
 from pathlib import Path
 from learning.problem import build_problem
-from learning.train import train
-from schemas.config import TrainConfig
+from learning.training.train import train
+from schemas.options.train import TrainConfig
 from tests.learning.conftest import hot_requests
 
 def kill(done, total):

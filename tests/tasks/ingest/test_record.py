@@ -282,10 +282,10 @@ def test_a_database_that_fails_in_the_middle_is_a_storage_error_and_leaves_nothi
 
 KILLED = """
 import sys, time
-from infra.database import open_database
+from infra.database.connection import open_database
 from infra.settings import Settings
-from schemas.config import IngestConfig
-from tasks.ingest import ingest_file
+from schemas.options.train import IngestConfig
+from tasks.ingest.record import ingest_file
 
 def wait_after_the_first_chunk(done, total):
     if done > 100_000:
